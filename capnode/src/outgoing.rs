@@ -178,7 +178,6 @@ impl Outgoing {
     }
 
     /// Returns the number of unwritten bytes.
-    #[cfg(feature = "tokio")]
     pub fn len(&self) -> usize {
         self.buffer.len() - self.written + self.beside
     }
@@ -258,12 +257,21 @@ impl Outgoing {
         }
     }
 
-    /// Takes the text of the next frame, which has no bytes beside it.
-    #[inline]
-    pub(crate) fn pop_text(&mut self) -> Option<&str> {
+    /// Takes the text of the next frame. No frame here has bytes beside it.
+    pub(crate) fn pop_text(&mut self) -> Option<String> {
         let end = self.ends.pop_front()?;
         let start = std::mem::replace(&mut self.written, end + 1);
-        self.buffer.get(start..end)
+        let text = self.buffer.get(start..end)?.to_owned();
+        if self.is_empty() {
+            self.give_large();
+            self.clear();
+        } else if self.written > SMALL.max(self.buffer.len() / 2) {
+            // Others may come before these are taken.
+            self.buffer.drain(..self.written);
+            self.ends.iter_mut().for_each(|end| *end -= self.written);
+            self.written = 0;
+        }
+        Some(text)
     }
 
     /// Takes the next frame, without its line feed.
@@ -311,29 +319,33 @@ impl Outgoing {
         }
     }
 
+    /// Returns the bytes of a large buffer that has nothing in it.
+    fn retained(&self) -> usize {
+        let capacity = self.buffer.capacity();
+        if self.is_empty() && capacity > SMALL { capacity } else { 0 }
+    }
+
+    /// Gives a large buffer back that has nothing in it: there may be no frames for long.
+    fn give_large(&mut self) {
+        if self.retained() > 0 {
+            give(std::mem::take(self).buffer.into_bytes());
+        }
+    }
+
     /// Takes over the frames of `from`, if all frames here have been written.
     pub(crate) fn refill(&mut self, from: &mut Self) -> Refilled {
-        let large = |out: &Self| match out.buffer.capacity() {
-            capacity if out.written == out.buffer.len() && capacity > SMALL => capacity,
-            _ => 0,
-        };
-        let unwritten = self.buffer.len() - self.written + self.beside;
-        let left = from.buffer.len() - from.written + from.beside;
+        let (unwritten, left) = (self.len(), from.len());
         if unwritten > 0 {
-            return Refilled { refilled: false, unwritten, left, retained: large(from) };
+            return Refilled { refilled: false, unwritten, left, retained: from.retained() };
         }
         if left == 0 {
-            // There may be no frames for long, so large buffers are given back.
-            for out in [self, from] {
-                if large(out) > 0 {
-                    give(std::mem::take(out).buffer.into_bytes());
-                }
-            }
+            self.give_large();
+            from.give_large();
             return Refilled { refilled: false, unwritten, left, retained: 0 };
         }
         self.clear();
         std::mem::swap(self, from);
-        Refilled { refilled: true, unwritten: left, left: 0, retained: large(from) }
+        Refilled { refilled: true, unwritten: left, left: 0, retained: from.retained() }
     }
 
     /// Moves the next frame to the end of another's.
@@ -357,5 +369,26 @@ impl Outgoing {
         self.ends.clear();
         self.mixed = None;
         (self.beside, self.written) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_that_come_before_earlier_ones_are_taken_use_their_room_again() {
+        let mut out = Outgoing::default();
+        let frame = |number: usize| format!("{number:8192}");
+        for number in 0..1_000 {
+            let unwritten = out.push(|out| out.push_str(&frame(number)));
+            assert_eq!(unwritten, out.len());
+            if number >= 4 {
+                assert_eq!(out.pop_text(), Some(frame(number - 4)));
+            }
+        }
+        assert!(out.buffer.capacity() <= 4 * SMALL, "{}", out.buffer.capacity());
+        assert_eq!(std::iter::from_fn(|| out.pop_text()).last(), Some(frame(999)));
+        assert_eq!((out.len(), out.retained()), (0, 0));
     }
 }

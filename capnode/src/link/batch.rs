@@ -1,6 +1,8 @@
 //! A connection that is an HTTP batch: each side sends a body, and nothing after it. So an answer comes only to what
 //! the connecting side has asked in its body, and a reference lives no longer than the batch.
 
+#![cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a transport there is no batch"))]
+
 use std::collections::HashSet;
 use std::sync::OnceLock;
 

@@ -1,15 +1,16 @@
 //! The side of a link that its driver sees: output, tasks and waits.
 
-use std::ops::DerefMut;
 use std::sync::Arc;
-use std::task::Waker;
 #[cfg(feature = "tokio")]
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::Link;
+#[cfg(feature = "tokio")]
 use super::batch::Batch;
+#[cfg(feature = "tokio")]
 use super::effects::{Effect, Effects};
 use super::locked::Cause;
+#[cfg(feature = "tokio")]
 use super::outbox::{Taken, reads_too_slowly};
 use super::state::State;
 use super::task::Task;
@@ -19,11 +20,13 @@ use crate::cap::stream::StreamEnd;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 #[cfg(feature = "tokio")]
 use crate::message::Id;
+#[cfg(feature = "tokio")]
 use crate::outgoing::Outgoing;
+#[cfg(feature = "tokio")]
 use crate::sync::atomic::Ordering;
 
 /// The state of a connection whose driver has set its waker.
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "a core has no end of its own"))]
+#[cfg(feature = "tokio")]
 pub(crate) struct Parked {
     /// `true` if there is something to do already.
     pub(crate) is_busy: bool,
@@ -34,27 +37,6 @@ pub(crate) struct Parked {
 }
 
 impl Link {
-    /// Sets the waker of the driver, which sleeps if there is nothing to do. Moves the pending output into what `out`
-    /// returns, if that has been written. If nobody holds the connection itself (`unheld`), it may be idle.
-    pub(crate) fn park<O: DerefMut<Target = Outgoing>>(
-        self: &Arc<Self>,
-        waker: &Waker,
-        out: impl FnOnce() -> O,
-        unheld: impl FnOnce() -> bool,
-    ) -> Parked {
-        self.set_waker(Some(waker));
-        self.with_state(Cause::Driver, |state, effects| {
-            let taken = self.take(state, &mut out(), effects);
-            Parked {
-                is_busy: taken.refilled || self.has_waiting_in(state) || state.lifecycle.error().is_some(),
-                is_idle: unheld()
-                    && state.session.is_idle()
-                    && !self.batch.as_deref().is_some_and(Batch::is_wanted),
-                flush: taken.flush,
-            }
-        })
-    }
-
     /// Returns `true` if there are handlers to drive, parked calls that may run now, or perhaps exports to evict.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_waiting(&self) -> bool {
@@ -64,6 +46,65 @@ impl Link {
 
     fn has_waiting_in(&self, state: &State) -> bool {
         state.inbox.has_tasks() || self.can_unpark(state)
+    }
+
+    fn has_work_in(&self, state: &State) -> bool {
+        self.has_waiting_in(state) || state.lifecycle.error().is_some()
+    }
+
+    /// Returns `true` if there is output, or something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        self.with_state(Cause::Driver, |state, _| state.outbox.pending() > 0 || self.has_work_in(state))
+    }
+
+    /// Takes the next frame of the output. Its peer has been offered no place for bytes beside the text.
+    pub(crate) fn next_frame(self: &Arc<Self>) -> Option<String> {
+        self.with_state(Cause::Driver, |state, effects| {
+            if state.outbox.pending() == 0 && state.encoding.codec().is_leaving() {
+                state.encoding.codec_mut().flush(true);
+                state.write_replies();
+            }
+            let frame = state.outbox.pop()?;
+            effects.wake_all(state.outbox.take_writers());
+            if state.outbox.waiting() > 0 {
+                self.admit(state, effects);
+            }
+            Some(frame)
+        })
+    }
+
+    /// Takes the handlers that are to be driven from now on.
+    pub(crate) fn take_tasks(&self) -> Vec<Task> {
+        self.with_state(Cause::Driver, |state, _| state.inbox.take_tasks())
+    }
+
+    /// Returns `true` if the connection is not needed: neither by this program, nor by the peer except for the index.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.with_state(Cause::Driver, |state, _| state.session.is_idle())
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Link {
+    /// Sets the waker of the driver, which sleeps if there is nothing to do. Moves the pending output into `out`, if that
+    /// has been written. If nobody holds the connection itself (`unheld`), it may be idle.
+    pub(crate) fn park(
+        self: &Arc<Self>,
+        waker: &Waker,
+        out: &mut Outgoing,
+        unheld: impl FnOnce() -> bool,
+    ) -> Parked {
+        self.set_waker(Some(waker));
+        self.with_state(Cause::Driver, |state, effects| {
+            let taken = self.take(state, out, effects);
+            Parked {
+                is_busy: taken.refilled || self.has_work_in(state),
+                is_idle: unheld()
+                    && state.session.is_idle()
+                    && !self.batch.as_deref().is_some_and(Batch::is_wanted),
+                flush: taken.flush,
+            }
+        })
     }
 
     /// Returns `true` if there are functions to release that may still be kept if they come again.
@@ -79,22 +120,15 @@ impl Link {
         });
     }
 
-    /// Moves the pending output into what `out` returns, if that has been written. Returns `true` if a caller waits until
-    /// it is written. A lock that `out` takes is free again before user code runs.
-    pub(crate) fn take_output<O: DerefMut<Target = Outgoing>>(
-        self: &Arc<Self>,
-        out: impl FnOnce() -> O,
-    ) -> bool {
-        self.with_state(Cause::Driver, |state, effects| self.take(state, &mut out(), effects).flush)
+    /// Moves the pending output into `out`, if that has been written. Returns `true` if a caller waits until it is written.
+    pub(crate) fn take_output(self: &Arc<Self>, out: &mut Outgoing) -> bool {
+        self.with_state(Cause::Driver, |state, effects| self.take(state, out, effects).flush)
     }
 
     fn take(self: &Arc<Self>, state: &mut State, out: &mut Outgoing, effects: &mut Effects) -> Taken {
         let State { entries, outbox, .. } = state;
         let ended = self.ended.load(Ordering::SeqCst);
-        #[cfg(feature = "tokio")]
         let speechless = || !ended && entries.has_pending_indexes();
-        #[cfg(not(feature = "tokio"))]
-        let (speechless, _) = (|| false, entries);
         let mut taken = outbox.take(out, speechless, &self.limits);
         if self.batch.is_some() && taken.refilled && !ended {
             self.count_body(outbox.unwritten(), effects);
@@ -119,19 +153,6 @@ impl Link {
         }
     }
 
-    /// Takes the handlers that are to be driven from now on.
-    pub(crate) fn take_tasks(&self) -> Vec<Task> {
-        self.with_state(Cause::Driver, |state, _| state.inbox.take_tasks())
-    }
-
-    /// Returns `true` if the connection is not needed: neither by this program, nor by the peer except for the index.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.with_state(Cause::Driver, |state, _| state.session.is_idle())
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl Link {
     /// Returns `true` if there is output that the driver has not taken.
     pub(crate) fn has_output(&self) -> bool {
         self.read_state(|state| state.outbox.pending() > 0)

@@ -46,6 +46,7 @@ pub(super) struct Outbox {
 }
 
 /// Findings about the output when the driver takes it.
+#[cfg(feature = "tokio")]
 pub(super) struct Taken {
     /// `true` if the driver has got output.
     pub(super) refilled: bool,
@@ -153,34 +154,21 @@ impl Outbox {
         self.waiting.len()
     }
 
-    /// Moves the output into `out`, if that has been written. `speechless` tells whether some messages cannot be written
-    /// yet, because the peer's language is not known.
-    pub(super) fn take(
-        &mut self,
-        out: &mut Outgoing,
-        speechless: impl FnOnce() -> bool,
-        limits: &Limits,
-    ) -> Taken {
-        let taken = out.refill(&mut self.out);
-        (self.pending, self.writing, self.retained) = (taken.left, taken.unwritten, taken.retained);
-        #[cfg(feature = "tokio")]
-        let flush = taken.left == 0 && {
-            let first = self.waiting.first_key_value().map(|(number, _)| *number);
-            self.flushes.take(|| if speechless() { Some(0) } else { first })
-        };
-        #[cfg(not(feature = "tokio"))]
-        let (flush, _) = (false, speechless);
-        Taken {
-            writers: if taken.refilled { std::mem::take(&mut self.for_room) } else { Vec::new() },
-            refilled: taken.refilled,
-            flush,
-            has_room: taken.refilled && !self.waiting.is_empty(),
-            too_much: !taken.refilled && taken.left + taken.unwritten > limits.unwritten_bytes_hard,
-        }
+    /// Takes the next frame.
+    #[must_use]
+    pub(super) fn pop(&mut self) -> Option<String> {
+        let frame = self.out.pop_text()?;
+        self.pending = self.out.len();
+        Some(frame)
     }
 
-    /// Returns the bytes that the driver has not taken.
-    #[cfg(feature = "tokio")]
+    /// Takes the writers of streams that wait for room, if there is some.
+    #[must_use]
+    pub(super) fn take_writers(&mut self) -> Vec<Waker> {
+        if self.has_room_for_chunk() { std::mem::take(&mut self.for_room) } else { Vec::new() }
+    }
+
+    /// Returns the bytes that have not been taken.
     pub(super) fn pending(&self) -> usize {
         self.pending
     }
@@ -209,6 +197,29 @@ impl Outbox {
 
 #[cfg(feature = "tokio")]
 impl Outbox {
+    /// Moves the output into `out`, if that has been written. `speechless` tells whether some messages cannot be written
+    /// yet, because the peer's language is not known.
+    pub(super) fn take(
+        &mut self,
+        out: &mut Outgoing,
+        speechless: impl FnOnce() -> bool,
+        limits: &Limits,
+    ) -> Taken {
+        let taken = out.refill(&mut self.out);
+        (self.pending, self.writing, self.retained) = (taken.left, taken.unwritten, taken.retained);
+        let flush = taken.left == 0 && {
+            let first = self.waiting.first_key_value().map(|(number, _)| *number);
+            self.flushes.take(|| if speechless() { Some(0) } else { first })
+        };
+        Taken {
+            writers: if taken.refilled { std::mem::take(&mut self.for_room) } else { Vec::new() },
+            refilled: taken.refilled,
+            flush,
+            has_room: taken.refilled && !self.waiting.is_empty(),
+            too_much: !taken.refilled && taken.left + taken.unwritten > limits.unwritten_bytes_hard,
+        }
+    }
+
     /// Drops all output: the driver writes no more.
     pub(super) fn end(&mut self) {
         self.clear();

@@ -21,7 +21,7 @@ fn accepting(index: Option<Cap>) -> Arc<Link> {
 /// Returns the frames of one write.
 fn write(link: &Arc<Link>) -> Vec<String> {
     let mut out = Outgoing::default();
-    link.take_output(|| &mut out);
+    link.take_output(&mut out);
     std::iter::from_fn(|| out.pop_frame().map(|frame| frame.text().to_owned())).collect()
 }
 

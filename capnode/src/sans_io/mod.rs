@@ -59,9 +59,7 @@ use crate::limits::Limits;
 use crate::link::report::Report;
 use crate::link::task::Task;
 use crate::link::{Link, LinkConfig};
-use crate::outgoing::Outgoing;
 use crate::session::Tables;
-use crate::sync::{Mutex, lock};
 
 /// The number of calls waiting for room that are started at once.
 const STARTED: usize = 1_024;
@@ -69,7 +67,6 @@ const STARTED: usize = 1_024;
 /// One side of one connection, without its transport.
 pub struct Core {
     link: Arc<Link>,
-    out: Mutex<Outgoing>,
 }
 
 /// The options of a [`Core`]: see [`Core::builder`].
@@ -112,7 +109,7 @@ impl CoreBuilder {
 
     fn build(self, side: Side, offered: impl Offer) -> Core {
         let config = LinkConfig { limits: self.limits, dialect: self.dialect, ..LinkConfig::default() };
-        Core { link: Link::new(side, Some(index(&offered)), config), out: Mutex::default() }
+        Core { link: Link::new(side, Some(index(&offered)), config) }
     }
 }
 
@@ -169,20 +166,7 @@ impl Core {
 
     /// Returns the next frame to write.
     pub fn next_frame(&self) -> Option<String> {
-        // A core offers its peer no place for bytes beside the text.
-        let pop = || lock(&self.out).pop_text().map(ToOwned::to_owned);
-        let taken = pop();
-        if taken.is_some() {
-            return taken;
-        }
-        self.link.take_output(|| lock(&self.out));
-        let taken = pop();
-        if taken.is_some() || !self.link.is_leaving() {
-            return taken;
-        }
-        self.link.flush(true);
-        self.link.take_output(|| lock(&self.out));
-        pop()
+        self.link.next_frame()
     }
 
     /// Returns the handlers that have been started since the last call, to be polled until they end.
@@ -198,8 +182,8 @@ impl Core {
     /// Sets the waker to wake, once, when there is a frame to write or a handler to poll. Returns `true` if there is
     /// work already.
     pub fn set_waker(&self, waker: &Waker) -> bool {
-        let parked = self.link.park(waker, || lock(&self.out), || false);
-        parked.is_busy || !lock(&self.out).is_empty()
+        self.link.set_waker(Some(waker));
+        self.link.has_work()
     }
 
     /// Ends the session, because the wire is cut or the session is no longer needed.
