@@ -24,6 +24,9 @@ const BUDGET: usize = 128;
 /// as a call on a large result.
 const TURN: Duration = Duration::from_millis(5);
 
+/// Usual frames that are taken in between two looks at the time, each of which takes a tenth of the time of a frame.
+const UNWATCHED: usize = 8;
+
 /// Bytes of frames that are taken in during a turn. The last frame may exceed them.
 const BUDGET_BYTES: usize = 256 << 10;
 
@@ -145,23 +148,27 @@ impl<T: Transport> Driver<T> {
 
     /// Takes in the frames that have arrived, up to the budget. Returns `true` if there may be more.
     fn receive(&mut self, now: Duration, cx: &mut Context<'_>) -> bool {
-        let mut bytes = 0;
+        let (mut bytes, mut looks) = (0, false);
         for taken in 0..BUDGET {
             if self.link.is_closed() || self.ended {
                 return false;
             }
             // There are nearly always one or two frames, which need no look at the time.
-            if bytes > BUDGET_BYTES || (taken > 1 && self.is_late(now)) {
+            if bytes > BUDGET_BYTES || (taken > 1 && looks && self.is_late(now)) {
                 break;
             }
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(frame))) => {
                     bytes += frame.len();
-                    match frame {
+                    let is_usual = match frame {
                         Frame::Text(frame) => self.link.receive(frame),
-                        Frame::Mixed(text, beside) => self.link.receive_mixed(text, beside.clone()),
-                    }
+                        Frame::Mixed(text, beside) => {
+                            self.link.receive_mixed(text, beside.clone());
+                            false
+                        }
+                    };
+                    looks = !is_usual || taken % UNWATCHED == 0;
                 }
                 // Earlier calls of the peer are still answered, as far as their handlers need not wait.
                 Poll::Ready(None) => self.ended = true,
@@ -310,7 +317,7 @@ impl<T: Transport> Driver<T> {
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.writable {
             // This is done even while the transport is busy: it settles dropped handles and counts unwritten bytes.
-            self.flush |= self.link.take_output(|| &mut self.out);
+            self.flush |= self.link.take_output(&mut self.out);
             if self.is_in_frame_gap(cx) {
                 return;
             }
@@ -504,7 +511,7 @@ impl<T: Transport> Driver<T> {
         let (out, holders) = (&mut self.out, &self.holders);
         // A holder that has gone before the waker was set has not woken the driver.
         let unheld = || holders.as_ref().is_some_and(|holders| holders.strong_count() == 0);
-        let Parked { is_busy, is_idle, flush } = self.link.park(cx.waker(), || out, unheld);
+        let Parked { is_busy, is_idle, flush } = self.link.park(cx.waker(), out, unheld);
         self.flush |= flush;
         if is_idle {
             self.link.close(ended(Fault::Here, "nobody holds the connection any more"));

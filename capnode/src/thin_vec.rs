@@ -19,9 +19,24 @@ impl<T> ThinVec<T> {
         self.0.as_mut()?.pop()
     }
 
+    #[inline(never)]
+    fn clear(&mut self) {
+        self.0 = None;
+    }
+
     /// Takes out the items from a position on.
     pub(crate) fn split_off(&mut self, at: usize) -> Vec<T> {
         self.0.as_mut().map_or_else(Vec::new, |items| items.split_off(at))
+    }
+}
+
+impl<T> Drop for ThinVec<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // There is nothing to drop, most often, which takes no call to see.
+        if self.0.is_some() {
+            self.clear();
+        }
     }
 }
 
@@ -44,8 +59,8 @@ impl<T> From<Vec<T>> for ThinVec<T> {
 }
 
 impl<T> From<ThinVec<T>> for Vec<T> {
-    fn from(items: ThinVec<T>) -> Self {
-        items.0.map_or_else(Vec::new, |items| *items)
+    fn from(mut items: ThinVec<T>) -> Self {
+        items.0.take().map_or_else(Vec::new, |items| *items)
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct PendingAnswer {
 enum State {
     /// Not sent yet, since calls are gathered; `true` once the caller has waited for a turn.
     Gathering(bool),
+    /// Sent, with the waker of its caller.
+    Begun,
     Waiting,
     /// Answered, with promises or requests in the answer.
     Settling(Box<Settling>),
@@ -78,15 +80,24 @@ impl AnswerSlot {
     /// Takes the answer; `None` in place of one that does not come.
     fn poll(&self, cx: &Context<'_>) -> Poll<Option<Delivered>> {
         // Wakers are user code, so the former one is dropped after the guard.
-        let mut waker = Some(cx.waker().clone());
-        let mut place = lock(&self.content);
-        if let Content::Awaited(waiting) = &mut *place {
-            std::mem::swap(waiting, &mut waker);
-            return Poll::Pending;
-        }
-        match std::mem::replace(&mut *place, Content::Nothing) {
-            Content::Arrived(answer) => Poll::Ready(Some(answer)),
-            Content::Awaited(_) | Content::Nothing => Poll::Ready(None),
+        let mut waker = None;
+        loop {
+            let mut place = lock(&self.content);
+            match &mut *place {
+                Content::Awaited(waiting) if waker.is_some() => {
+                    std::mem::swap(waiting, &mut waker);
+                    return Poll::Pending;
+                }
+                Content::Awaited(_) => {}
+                content => {
+                    return Poll::Ready(match std::mem::replace(content, Content::Nothing) {
+                        Content::Arrived(answer) => Some(answer),
+                        Content::Awaited(_) | Content::Nothing => None,
+                    });
+                }
+            }
+            drop(place);
+            waker = Some(cx.waker().clone());
         }
     }
 }
@@ -150,11 +161,22 @@ impl Settling {
 
 impl PendingAnswer {
     /// Returns the future of the answer of a call, and what answers it. `number` is that among the calls that wait for
-    /// room, or 0.
-    pub(crate) fn new(connection: Arc<dyn ConnectionHook>, id: Id, number: u64) -> (Answerer, Self) {
-        let content = Mutex::new(Content::Awaited(None));
+    /// room, or 0. A caller that waits has a `waker`.
+    pub(crate) fn new(
+        connection: Arc<dyn ConnectionHook>,
+        id: Id,
+        number: u64,
+        waker: Option<Waker>,
+    ) -> (Answerer, Self) {
+        let state = if waker.is_some() { State::Begun } else { State::Waiting };
+        let content = Mutex::new(Content::Awaited(waker));
         let slot = Arc::new(AnswerSlot { id: AtomicI64::new(id), number, content });
-        (Answerer(Some(slot.clone())), Self { connection, slot, state: State::Waiting })
+        (Answerer(Some(slot.clone())), Self { connection, slot, state })
+    }
+
+    /// Returns `true` if the caller waits already.
+    pub(super) fn has_begun(&self) -> bool {
+        matches!(self.state, State::Begun)
     }
 
     /// Returns the future of an answer of a connection that gathers calls, until a caller that waits has had a turn to make
@@ -166,7 +188,7 @@ impl PendingAnswer {
 
     /// Gives the call up. Returns `true` if it still waited for room, and so was not sent.
     pub(crate) fn give_up(&mut self) -> bool {
-        let waits = matches!(self.state, State::Waiting | State::Gathering(_));
+        let waits = matches!(self.state, State::Begun | State::Waiting | State::Gathering(_));
         self.detach();
         waits && self.connection.give_up(&self.slot)
     }
@@ -195,7 +217,7 @@ impl Future for PendingAnswer {
                     self.connection.note_awaited();
                     continue;
                 }
-                State::Waiting => ready!(self.slot.poll(cx)),
+                State::Begun | State::Waiting => ready!(self.slot.poll(cx)),
                 State::Settling(settled) => {
                     let outcome = ready!(settled.poll(cx));
                     self.state = State::Done;

@@ -325,6 +325,7 @@ impl Response {
         match self.0 {
             State::Ready(Some(outcome)) => return Ok(outcome),
             State::Handler(Handler { begun: true, .. }) => return Err(self),
+            State::Sent(ref pending) if pending.has_begun() => return Err(self),
             _ => {}
         }
         match self.poll(cx, place) {

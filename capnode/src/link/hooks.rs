@@ -95,7 +95,7 @@ impl ImportHook for Link {
             let _waits = state.outbox.admit(0, true, true, state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
             let id = state.send(call, effects)?;
-            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
+            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, None);
             state.entries.expect(id, Question::Call { caller, progress: None, since: None });
             Ok(answer)
         })
@@ -203,7 +203,7 @@ impl ImportHook for Link {
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
             }
             let since = self.call_since(options.timed);
-            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0);
+            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, options.waker.take());
             if options.context.is_some() {
                 self.note_deadline(state, Deadline::Own(id), options);
             }
@@ -275,8 +275,8 @@ impl Link {
         options: &mut CallOptions,
     ) -> (Requester, Called) {
         if answered {
-            let options = std::mem::replace(options, CallOptions::NONE);
-            let (caller, answer) = PendingAnswer::new(self.clone(), UNSENT, number);
+            let mut options = std::mem::replace(options, CallOptions::NONE);
+            let (caller, answer) = PendingAnswer::new(self.clone(), UNSENT, number, options.waker.take());
             (Requester::Caller { caller, options }, Called::Sent(answer))
         } else {
             let result = Import::new(self.clone(), UNSENT, false);

@@ -64,32 +64,40 @@ impl Link {
         self.share.note_silent();
     }
 
-    /// Takes in one frame. A frame that breaks the protocol or a limit ends the session.
-    pub(crate) fn receive(self: &Arc<Self>, frame: &str) {
+    /// Takes in one frame. A frame that breaks the protocol or a limit ends the session. Returns `true` for a usual message,
+    /// in which there is hardly anything to do but what the program does.
+    pub(crate) fn receive(self: &Arc<Self>, frame: &str) -> bool {
         if frame.len() > self.limits.frame_bytes {
             let message = format!("a message is longer than {} bytes", self.limits.frame_bytes);
-            return self.break_off(Error::over(LimitKind::FrameBytes, message));
+            self.break_off(Error::over(LimitKind::FrameBytes, message));
+            return false;
         }
-        let peer = self.peer.get().copied();
-        // Where no state is needed, a frame is parsed before the lock is taken.
-        let parser = peer.and_then(|peer| peer.parser);
-        let parsed = match parser.map(|parse| parse(frame, &self.limits)).transpose() {
-            Ok(parsed) => parsed,
-            Err(error) => return self.break_off(error),
-        };
         let now = Duration::from_micros(self.now.load(Ordering::Relaxed));
-        let is_over = match parsed {
-            // The general way checks the first message.
-            _ if self.checks_first.load(Ordering::SeqCst) => false,
-            Some(Parsed::Usual(Usual::Call { target, name, args })) => {
-                self.receive_call(target, name, args, frame.len(), now)
+        let parser = self.peer.get().and_then(|peer| peer.parser);
+        // The general way checks the first message.
+        let Some(parse) = parser.filter(|_| !self.checks_first.load(Ordering::SeqCst)) else {
+            self.receive_any(None, frame, frame.len(), now);
+            return false;
+        };
+        // Where no state is needed, a frame is parsed before the lock is taken.
+        let parsed = match parse(frame, &self.limits) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.break_off(error);
+                return false;
             }
-            Some(Parsed::Usual(Usual::Answer { id, value })) => self.receive_answer(id, value, now),
-            Some(Parsed::Other(_)) | None => false,
+        };
+        let is_over = match &parsed {
+            Parsed::Usual(Usual::Call { target, name, args }) => {
+                self.receive_call(*target, *name, args, frame.len(), now)
+            }
+            Parsed::Usual(Usual::Answer { id, value }) => self.receive_answer(*id, value, now),
+            Parsed::Other(_) => false,
         };
         if !is_over {
-            self.receive_any(parsed.map(Parsed::into_message), frame, frame.len(), now);
+            self.receive_any(Some(parsed.into_message()), frame, frame.len(), now);
         }
+        is_over
     }
 
     /// Takes in one frame with bytes beside its text.
