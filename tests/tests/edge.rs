@@ -290,6 +290,46 @@ async fn layers_compose_and_the_first_learns_of_a_refusal_by_the_second() {
     assert_eq!(last.take(), ["in Tree.leaf(0)", "leaf ok"]);
 }
 
+/// Refuses one method, in both directions.
+struct Without(&'static str);
+
+impl Policy for Without {
+    fn before(&self, call: &CallInfo) -> Decision {
+        match call.method() {
+            Some(name) if name == self.0 => Decision::Refuse(Error::rejected("not this one")),
+            _ => Decision::Pass,
+        }
+    }
+}
+
+#[tokio::test]
+async fn layers_of_one_connection_are_asked_after_those_of_its_node_in_their_order() {
+    let node = Node::new(TreeClient::new(Oak::default()));
+    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let (of_node, first, last) = (Notes::default(), Notes::default(), Notes::default());
+    let calling = Node::builder().layer(of_node.clone()).build();
+    let tree: TreeClient = calling
+        .connect(&listener.url())
+        .layer(first.clone())
+        .layer(Without("other"))
+        .layer(last.clone())
+        .await
+        .unwrap();
+    tree.other().await.unwrap_err();
+    tree.leaf().await.unwrap();
+    let asked = ["out Tree.other(0)", "other Rejected", "out Tree.leaf(0)", "leaf ok"];
+    assert_eq!(
+        (of_node.take(), first.take()),
+        (asked.map(str::to_owned).to_vec(), asked.map(str::to_owned).to_vec())
+    );
+    assert_eq!(last.take(), asked[2..]);
+
+    // Other connections of the node have its own layers alone.
+    let tree: TreeClient = calling.connect(&listener.url()).await.unwrap();
+    tree.other().await.unwrap();
+    assert_eq!((of_node.take().len(), first.take().len()), (2, 0));
+}
+
 /// Keeps something with each call, and counts it.
 #[derive(Clone, Default)]
 struct InFlight(Arc<()>, Arc<Mutex<Vec<usize>>>);

@@ -26,8 +26,8 @@ use crate::runtime::BoxFuture;
 use crate::transport::{Address, Transport, lines};
 
 /// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `http://host:port/path`,
-/// `https://host:port/path`, `tcp://host:port` or `unix:/path`. The result is a client for the peer's index, a [`Cap`](crate::Cap), or the [`Connection`](crate::Connection), whose
-/// [`index`](crate::Connection::index) returns a client.
+/// `https://host:port/path`, `tcp://host:port` or `unix:/path`. The result is a client for the peer's index, a
+/// [`Cap`](crate::Cap), or the [`Connection`](crate::Connection), whose [`index`](crate::Connection::index) returns a client.
 ///
 /// Over `http://` and `https://`, with the feature `http`, there is no connection that lasts. The calls that a program has
 /// made by the time it waits, and those that are pipelined on them, are sent as one batch: a request with a body, answered
@@ -52,9 +52,8 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 /// # Errors
 ///
 /// [`ErrorKind::Connect`] if nothing listens at the address, or it is no address, or a handshake fails.
-/// [`ErrorKind::Refused`] if a server answers and opens no WebSocket. What a server of batches says only shows at the
-/// first call. A refusal by the peer's node only shows at the
-/// first call. [`ErrorKind::Unsupported`] outside a tokio runtime, and in one without I/O or timers.
+/// [`ErrorKind::Refused`] if a server answers and opens no WebSocket. [`ErrorKind::Unsupported`] outside a tokio runtime, and
+/// in one without I/O or timers. A refusal by the peer's node, or by a server of batches, only shows at the first call.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Connect<C> {
     url: String,
@@ -62,7 +61,7 @@ pub struct Connect<C> {
     dialect: Option<Dialect>,
     knows_peer: bool,
     call_time: Option<Duration>,
-    layer: Option<Arc<dyn Policy>>,
+    layers: Vec<Arc<dyn Policy>>,
     headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
@@ -79,7 +78,7 @@ impl Node {
             dialect: None,
             knows_peer: false,
             call_time: None,
-            layer: None,
+            layers: Vec::new(),
             headers: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -110,9 +109,9 @@ impl<C: FromConnection> Connect<C> {
     }
 
     /// Has a policy asked about each call over the connection, as [`NodeBuilder::layer`](super::NodeBuilder::layer)
-    /// does, after those of the node. Of several the last one is taken.
+    /// does, after those of the node. Of several layers the first one is asked first.
     pub fn layer(mut self, policy: impl Policy) -> Self {
-        self.layer = Some(Arc::new(policy));
+        self.layers.push(Arc::new(policy));
         self
     }
 
@@ -122,8 +121,8 @@ impl<C: FromConnection> Connect<C> {
         self
     }
 
-    /// Sets the trusted certificates, and those that this side shows, for `wss://` and `https://`. By default the usual authorities of
-    /// the web are trusted.
+    /// Sets the trusted certificates, and those that this side shows, for `wss://` and `https://`. By default the usual
+    /// authorities of the web are trusted.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
         self.tls = Some(config);
@@ -135,7 +134,7 @@ impl<C: FromConnection> Connect<C> {
         let dialect = self.dialect.or(config.dialect);
         let (knows_peer, call_time) = (self.knows_peer, self.call_time.or(config.call_time));
         let mut config = LinkConfig { dialect, knows_peer, call_time, ..config };
-        if let Some(layer) = &self.layer {
+        for layer in &self.layers {
             config.add_layer(layer.clone());
         }
         config
