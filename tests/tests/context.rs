@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use capnode::transport::{Channels, channels};
 use capnode::{
-    Bytes, CallInfo, Client as _, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node, Policy, connect,
-    connect_over, context, membrane,
+    Bytes, CallInfo, Cap, Client as _, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node, Policy,
+    connect, connect_over, context, membrane,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -50,6 +50,9 @@ trait Station {
     #[capnode(blocking)]
     async fn look_blocking(&self) -> Seen;
     async fn pass_on(&self) -> Seen;
+    /// Passes on to each of a list, by a map.
+    async fn pass_on_to_each(&self) -> Result<Vec<Seen>, Error>;
+    async fn all(&self) -> Vec<StationClient>;
     /// Hangs, here and at the next one.
     async fn hang(&self);
     async fn weigh(&self, bytes: Bytes) -> (usize, Option<String>);
@@ -107,6 +110,18 @@ impl Station for Stop {
         let seen = next.look().await.unwrap();
         assert_ne!(Seen::here(), Seen::NOTHING, "it is its own again");
         seen
+    }
+
+    async fn pass_on_to_each(&self) -> Result<Vec<Seen>, Error> {
+        let next = self.next.clone().expect("there is a next one");
+        let list = Cap::holding(&vec![next.clone()])?;
+        let here = list.read::<Vec<StationClient>>().map(|next| next.look()).await?;
+        let there = next.all().map(|next| next.look()).await?;
+        Ok(here.into_iter().chain(there).collect())
+    }
+
+    async fn all(&self) -> Vec<StationClient> {
+        vec![Self::last().0]
     }
 
     async fn hang(&self) {
@@ -182,6 +197,20 @@ async fn a_handler_sees_the_deadline_and_the_metadata_of_its_call_over_tcp() {
 }
 
 #[tokio::test]
+async fn the_time_for_the_calls_of_a_connection_takes_the_place_of_that_of_the_node() {
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(last).listen("tcp://127.0.0.1:0").await.unwrap();
+    let [minute, hour] = [60, 3_600].map(Duration::from_secs);
+    for (of_node, own) in [(minute, hour), (hour, minute)] {
+        let node = Node::builder().call_time(of_node).build();
+        let connect = node.connect(&listener.url()).peer_is_capnode().call_time(own);
+        let station: StationClient = connect.await.unwrap();
+        let left = station.look().await.unwrap().left.unwrap();
+        assert!(left > own / 2 && left <= own, "{left:?} of {own:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_callee_in_this_program_inherits_deadline_and_trace_and_has_no_caller() {
     let (last, _drops) = Stop::last();
     let middle =
@@ -193,6 +222,41 @@ async fn a_callee_in_this_program_inherits_deadline_and_trace_and_has_no_caller(
     assert!(!seen.remote && seen.left.is_some(), "{seen:?}");
     assert_eq!((seen.trace.as_deref(), seen.token), (Some("00-1"), None));
     assert_eq!(station.pass_on().await.unwrap(), Seen::NOTHING);
+}
+
+#[tokio::test]
+async fn a_map_inherits_deadline_and_trace_alone_wherever_it_is_run() {
+    let (here, _drops) = Stop::last();
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(last).listen("tcp://127.0.0.1:0").await.unwrap();
+    let there: StationClient = connect(&listener.url()).peer_is_capnode().await.unwrap();
+    for (next, remote) in [(here, false), (there, true)] {
+        let middle = Stop { name: "middle", next: Some(next), dropped: unbounded_channel().0 };
+        let listener = Node::new(StationClient::new(middle)).listen("tcp://127.0.0.1:0").await.unwrap();
+        let station: StationClient = connect(&listener.url()).peer_is_capnode().await.unwrap();
+        let call = station.pass_on_to_each().metadata("traceparent", "00-1").metadata("token", "secret");
+        for seen in call.timeout(Duration::from_secs(60)).await.unwrap() {
+            assert!(seen.remote == remote && seen.left.is_some(), "{seen:?}");
+            assert_eq!((seen.trace.as_deref(), seen.token), (Some("00-1"), None));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_map_has_the_context_of_its_list_and_what_is_set_on_it() {
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(last.clone()).listen("tcp://127.0.0.1:0").await.unwrap();
+    let there: StationClient = connect(&listener.url()).peer_is_capnode().await.unwrap();
+    for station in [last, there] {
+        let list = station.all().metadata("token", "of the list");
+        let map = list.map(|station| station.look()).metadata("traceparent", "of the map");
+        let [seen] = &map.timeout(Duration::from_secs(60)).await.unwrap()[..] else {
+            panic!("one has looked")
+        };
+        assert!(seen.left.is_some(), "{seen:?}");
+        let (trace, token) = (seen.trace.as_deref(), seen.token.as_deref());
+        assert_eq!((trace, token), (Some("of the map"), Some("of the list")));
+    }
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::context::{Context, within};
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, unfold};
 use super::promise::Promise;
 use super::remap::NestedMap;
-use super::request::{Args, Member, Request};
+use super::request::{Args, CallOptions, Member, Request};
 use super::response::{FirstPoll, Response};
 use super::{Cap, Kind, RefKind};
 use crate::dialect::capnweb::{read_program, write_path};
@@ -31,9 +32,10 @@ pub(crate) enum Source {
 
 /// A map that has not been made.
 pub(crate) struct MapRequest {
-    pub(crate) source: Source,
+    source: Source,
     captures: Vec<Cap>,
     program: Arc<Program>,
+    pub(crate) options: CallOptions,
 }
 
 /// The bounds of a map of this program's own, which is run here.
@@ -46,6 +48,16 @@ const OWN: Unfolding = Unfolding {
 };
 
 impl Source {
+    /// Returns the context that a map of the result has: that of the call, without its progress.
+    fn context(&self) -> Option<Context> {
+        let mut context = match self {
+            Source::Request(_, request) => request.options.context.clone(),
+            Source::Map(map) => map.options.context.clone(),
+        };
+        Context::set_progress(&mut context, None);
+        context
+    }
+
     /// Makes the request, and returns a reference to its result.
     fn begin(self) -> Cap {
         match self {
@@ -65,32 +77,36 @@ impl Source {
 impl MapRequest {
     /// Makes the map. Its source is held until the outcome is there.
     pub(crate) fn request(self) -> Response {
-        let Self { source, captures, program } = self;
+        let Self { source, captures, program, options } = self;
         let subject = source.begin();
         match far(&subject) {
             Some((cap, path)) => {
-                let response = cap.request(map_request(path, captures, program));
+                let response = cap.request(map_request(path, captures, program, options));
                 Response::handler(async move {
                     let outcome = response.outcome().await;
                     drop(subject);
                     outcome
                 })
             }
-            None => NestedMap { cap: subject, path: Path::Empty, captures, program, edge: None }.run(OWN),
+            None => run_here(subject, captures, program, options.context),
         }
     }
 
     /// Makes the map, and returns a reference to its result.
     pub(crate) fn pipeline(self) -> Cap {
-        let Self { source, captures, program } = self;
+        let Self { source, captures, program, options } = self;
         let subject = source.begin();
         match far(&subject) {
-            Some((cap, path)) => cap.pipeline(map_request(path, captures, program)),
-            None => Promise::of_response(
-                NestedMap { cap: subject, path: Path::Empty, captures, program, edge: None }.run(OWN),
-            ),
+            Some((cap, path)) => cap.pipeline(map_request(path, captures, program, options)),
+            None => Promise::of_response(run_here(subject, captures, program, options.context)),
         }
     }
+}
+
+/// Runs a map in this program. Its calls inherit what it has inherited, and not all that its caller was given.
+fn run_here(cap: Cap, captures: Vec<Cap>, program: Arc<Program>, mut context: Option<Context>) -> Response {
+    let map = NestedMap { cap, path: Path::Empty, captures, program, edge: None };
+    within(&mut context, || map.run(OWN))
 }
 
 /// Returns what a peer is to be asked for that runs a map by itself.
@@ -104,10 +120,10 @@ fn far(subject: &Cap) -> Option<(Cap, Path)> {
     maps.then_some((cap, path))
 }
 
-fn map_request(path: Path, captures: Vec<Cap>, program: Arc<Program>) -> Request {
+fn map_request(path: Path, captures: Vec<Cap>, program: Arc<Program>, options: CallOptions) -> Request {
     let captures = captures.into_iter().map(|cap| Slot { start: 0, end: 0, to: PayloadRef::Cap(cap) });
     let captures = Payload { text: Text::Static(""), refs: captures.collect(), nodes: ThinVec::NONE };
-    Request { args: Args::Map(captures, program), ..Request::read(Member::Path(path)) }
+    Request { args: Args::Map(captures, program), options, ..Request::read(Member::Path(path)) }
 }
 
 /// The instructions that have been recorded.
@@ -170,7 +186,8 @@ impl Recorder {
         }
         text.push(']');
         let program = read_program(&text, captures.len())?;
-        Ok(Box::new(MapRequest { source, captures, program }))
+        let options = CallOptions { context: source.context(), ..CallOptions::NONE };
+        Ok(Box::new(MapRequest { source, captures, program, options }))
     }
 
     fn variable(self: &Arc<Self>, id: Id) -> Cap {
@@ -230,7 +247,7 @@ impl Recorder {
                 }
             }
             Source::Map(map) => {
-                let MapRequest { source, captures, program } = *map;
+                let MapRequest { source, captures, program, .. } = *map;
                 let (subject, path) = match source {
                     Source::Request(cap, request) if request.args.is_read() => {
                         let (subject, before) = self.place_of(&cap);

@@ -74,16 +74,18 @@ enum State {
     Unsent(Cap, Request),
     Mapped(Box<MapRequest>),
     Sent(Response),
-    /// The arguments could not be written.
+    /// The outcome has been taken.
     Done,
 }
 
-/// The time a call may take, counted from when it is first polled.
+/// The end of the time that a call may take.
 #[cfg(feature = "tokio")]
 enum Timeout {
+    /// So long after the first poll.
     After(Duration),
-    /// The deadline of the call itself, to which a connection sees.
+    /// The deadline of the call itself. If a connection has the call, that looks for it, and there is no timer here.
     Until(crate::runtime::Instant),
+    /// The timer that runs, with the time that `timeout` has set.
     At(Option<Duration>, crate::runtime::Sleep),
 }
 
@@ -162,8 +164,8 @@ impl<T, F> Call<T, F> {
     #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(Timeout::After(limit));
-        if let State::Unsent(_, request) = &mut self.state {
-            request.options.timed = true;
+        if let Some(options) = self.options() {
+            options.timed = true;
         }
         self
     }
@@ -174,8 +176,8 @@ impl<T, F> Call<T, F> {
     /// Of the wire languages, Q-Connection alone has a word for progress. A call over a connection that speaks another
     /// fails with [`ErrorKind::Unsupported`], and is not sent.
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
-        if let State::Unsent(_, request) = &mut self.state {
-            request.options.needs_progress = true;
+        if let Some(options) = self.options() {
+            options.needs_progress = true;
             let progress: Progress = Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
                 catch_and_log("on_progress", || {
@@ -184,7 +186,7 @@ impl<T, F> Call<T, F> {
                     }
                 });
             });
-            CallContext::set_progress(&mut request.options.context, Some(progress));
+            CallContext::set_progress(&mut options.context, Some(progress));
         }
         self
     }
@@ -194,10 +196,19 @@ impl<T, F> Call<T, F> {
     ///
     /// Metadata is for traces and the like, and never authority.
     pub fn metadata(mut self, name: &str, value: &str) -> Self {
-        if let State::Unsent(_, request) = &mut self.state {
-            CallContext::set_metadata(&mut request.options.context, name, value);
+        if let Some(options) = self.options() {
+            CallContext::set_metadata(&mut options.context, name, value);
         }
         self
+    }
+
+    /// Returns the options, as long as the call has not been made.
+    fn options(&mut self) -> Option<&mut CallOptions> {
+        match &mut self.state {
+            State::Unsent(_, request) => Some(&mut request.options),
+            State::Mapped(map) => Some(&mut map.options),
+            State::Sent(_) | State::Done => None,
+        }
     }
 
     /// Gives the call up at a time, which its handler learns, and the calls that the handler makes. If it has no outcome
@@ -212,8 +223,8 @@ impl<T, F> Call<T, F> {
 
     #[cfg(feature = "tokio")]
     fn set_deadline(&mut self, at: crate::runtime::Instant) {
-        if let State::Unsent(_, request) = &mut self.state {
-            CallContext::set_deadline(&mut request.options.context, at);
+        if let Some(options) = self.options() {
+            CallContext::set_deadline(&mut options.context, at);
         }
     }
 
@@ -350,7 +361,9 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
         #[cfg(feature = "tokio")]
-        if let (Some(Timeout::After(limit)), State::Unsent(..)) = (&self.timeout, &self.state) {
+        if let (Some(Timeout::After(limit)), State::Unsent(..) | State::Mapped(_)) =
+            (&self.timeout, &self.state)
+        {
             if let Some(end) = crate::runtime::Instant::now().checked_add(*limit) {
                 self.set_deadline(end);
             }

@@ -265,7 +265,8 @@ impl<T: Elements, F> Call<T, F> {
     ///
     /// The elements are begun in order. The map fails with the first failure of a call whose result is used; calls that
     /// have begun by then may run on at a peer. A list of this program, and one of a peer whose language has no maps, is
-    /// mapped here, by a call for each element.
+    /// mapped here, by a call for each element. The map has the deadline and the metadata of this call, and those that are
+    /// set on what this returns.
     ///
     /// # Errors
     ///
