@@ -4,11 +4,11 @@ use std::fmt;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
-#[cfg(feature = "ws")]
-use super::HANDSHAKE;
 #[cfg(all(feature = "ws", not(feature = "tls")))]
 use super::NEEDS_TLS;
 use super::kind_of;
+#[cfg(feature = "ws")]
+use super::{HANDSHAKE, late_handshake};
 use crate::error::{Error, ErrorKind};
 use crate::remote::Remote;
 use crate::transport::Address;
@@ -47,7 +47,7 @@ impl Dial {
 
     #[cfg(feature = "ws")]
     pub(super) fn late(&self) -> Error {
-        self.error(ErrorKind::Connect, &"the handshake took longer than 10 seconds")
+        self.error(ErrorKind::Connect, &late_handshake())
     }
 
     /// Does the handshake of TLS.

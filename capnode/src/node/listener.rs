@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-#[cfg(feature = "ws")]
-use super::HANDSHAKE;
 #[cfg(feature = "http")]
 use super::http::Sender;
+#[cfg(feature = "ws")]
+use super::{HANDSHAKE, late_handshake};
 use super::{Node, kind_of};
 use crate::caller::PeerInfo;
 use crate::error::Error;
@@ -166,6 +166,10 @@ async fn accept_one(
     address: &Address,
 ) -> Result<(), Error> {
     let Accepted { stream, peer, remote } = accepted;
+    #[cfg(feature = "ws")]
+    let late = |_| Error::new(ErrorKind::Timeout, late_handshake());
+    #[cfg(feature = "ws")]
+    let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
     match address {
         #[cfg(feature = "ws")]
         Address::Ws { tls, path, .. } => {
@@ -179,8 +183,6 @@ async fn accept_one(
                 let info = PeerInfo { address: peer, uri: Some(uri), headers, subprotocol, certificates };
                 io::Result::Ok((stream, rest, info))
             };
-            let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
-            let late = |_| Error::new(ErrorKind::Timeout, "the handshake took longer than 10 seconds");
             let shaken = timeout(HANDSHAKE, shaking).await.map_err(late)?;
             let (stream, rest, info) = shaken.map_err(failed)?;
             drop(handshake);
@@ -190,9 +192,7 @@ async fn accept_one(
         }
         #[cfg(feature = "http")]
         Address::Http { tls, path, .. } => {
-            let late = |_| Error::new(ErrorKind::Timeout, "the handshake took longer than 10 seconds");
             let secured = timeout(HANDSHAKE, secure(node, stream, *tls)).await.map_err(late)?;
-            let failed = |error| Error::new(ErrorKind::Refused, "the handshake failed").with_source(error);
             let (stream, certificates) = secured.map_err(failed)?;
             let sender = Sender { address: peer, remote, tls: Some(*tls), certificates };
             super::http::serve(node, stream, &sender, path, &handshake).await;

@@ -44,6 +44,11 @@ use crate::transport::{Address, Transport};
 #[cfg(feature = "ws")]
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+#[cfg(feature = "ws")]
+fn late_handshake() -> String {
+    format!("the handshake took longer than {} seconds", HANDSHAKE.as_secs())
+}
+
 /// The index that a program offers to its peers, and the conditions of their connections.
 ///
 /// Cheap to clone. Any number of listeners and connections can be open on one node.
