@@ -13,6 +13,12 @@
 //! let limited = policy::only(["Seat.say", "Seat.name"]).and(policy::calls(100, |_| ())).and(policy::ask(approved));
 //! # let _ = limited;
 //! ```
+//!
+//! # Keys
+//!
+//! [`calls`], [`at_most`] and [`rate`] count the calls of each key by itself, such as a user or an address. With `|_| ()` all
+//! calls are counted together. Each remembers up to 65,536 keys, and refuses calls with others: `calls` for good, `at_most`
+//! until a call has ended, and `rate` until a period has.
 
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -163,8 +169,7 @@ pub fn expires(after: Duration) -> Guard {
     })
 }
 
-/// Passes `most` inward calls, counted for each key that `key` gives. With `|_| ()` all are counted together. Up to
-/// 65,536 keys are counted, and calls with others refused.
+/// Passes `most` inward calls, counted for each [key](self#keys) that `key` gives.
 pub fn calls<K: Hash + Eq + Send + 'static>(
     most: u64,
     key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
@@ -176,9 +181,8 @@ pub fn calls<K: Hash + Eq + Send + 'static>(
     })
 }
 
-/// Passes inward calls as long as fewer than `most` have not ended, counted for each key that `key` gives. With
-/// `|_| ()` all are counted together. A call of something at another peer that is
-/// [pipelined](crate::Call::pipeline) on is counted until it is sent.
+/// Passes inward calls as long as fewer than `most` have not ended, counted for each [key](self#keys) that `key` gives. A
+/// call of something at another peer that is [pipelined](crate::Call::pipeline) on is counted until it is sent.
 pub fn at_most<K: Hash + Eq + Clone + Send + 'static>(
     most: u64,
     key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
@@ -208,7 +212,7 @@ fn count<K: Hash + Eq>(
     full: impl FnOnce() -> String,
 ) -> Result<(), Error> {
     if counts.len() >= KEYS && !counts.contains_key(&key) {
-        return Err(refusal("too many callers at once"));
+        return Err(too_many_keys());
     }
     let count = counts.entry(key).or_default();
     if *count >= most {
@@ -221,8 +225,12 @@ fn count<K: Hash + Eq>(
 /// The most keys that a policy remembers.
 const KEYS: usize = 65_536;
 
-/// Passes `most` inward calls in each `period`, counted for each key that `key` gives. A period begins with its first call.
-/// Up to 65,536 keys are remembered, and calls with others refused.
+fn too_many_keys() -> Error {
+    refusal(format!("the policy counts {KEYS} keys already, and this call has another"))
+}
+
+/// Passes `most` inward calls in each `period`, counted for each [key](self#keys) that `key` gives. A period begins with its
+/// first call.
 pub fn rate<K: Hash + Eq + Send + 'static>(
     most: u32,
     period: Duration,
@@ -235,7 +243,7 @@ pub fn rate<K: Hash + Eq + Send + 'static>(
         if windows.len() >= KEYS && !windows.contains_key(&key) {
             windows.retain(|_, (began, _)| now.duration_since(*began) < period);
             if windows.len() >= KEYS {
-                return Err(refusal("too many callers at once"));
+                return Err(too_many_keys());
             }
         }
         let (began, made) = windows.entry(key).or_insert((now, 0));
