@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{self, Serialize, SerializeMap, Serializer};
@@ -43,11 +44,11 @@ impl From<Bytes> for Body {
 struct Whole(Mutex<Option<Bytes>>);
 
 impl Source for Whole {
-    fn poll_next(&self, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<Result<Item, Error>>> {
+    fn poll_next(&self, _: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
         let next = lock(&self.0).take().filter(|bytes| !bytes.is_empty());
         let write = |args: &(Bytes,), limit| write_args(limit, |out| out.push(&args.0));
         let chunk = |bytes| Chunk::Args(Args::Typed(Box::new(UnwrittenValue(Some((bytes,)), write))));
-        std::task::Poll::Ready(next.map(|bytes| Ok(Item::new(chunk(bytes), None))))
+        Poll::Ready(next.map(|bytes| Ok(Item::new(chunk(bytes), None))))
     }
 
     fn cancel(&self, _: &Error) {
@@ -192,7 +193,7 @@ impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(
             marker::BLOB,
-            Parts("a blob", |mut parts: Read| {
+            Parts("a blob", 1, |mut parts: Read| {
                 let content_type = parts.text.pop().unwrap_or_default();
                 let body = parts.body.unwrap_or_else(|| Body::from(Bytes::default()));
                 Ok(Self { content_type, body })
@@ -267,7 +268,7 @@ impl<'de> Deserialize<'de> for Request {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(
             marker::REQUEST,
-            Parts("a request", |mut parts: Read| {
+            Parts("a request", 2, |mut parts: Read| {
                 let mut options = parts.rest()?;
                 let method = match options.remove("method") {
                     None => "GET".to_owned(),
@@ -287,7 +288,7 @@ impl<'de> Deserialize<'de> for Response {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(
             marker::RESPONSE,
-            Parts("a response", |mut parts: Read| {
+            Parts("a response", 1, |mut parts: Read| {
                 let mut options = parts.rest()?;
                 let status = match options.remove("status") {
                     None => 200,
@@ -329,8 +330,8 @@ impl Read {
     }
 }
 
-/// Takes the parts of a form: texts, and the body at the end.
-struct Parts<F>(&'static str, F);
+/// Takes the parts of a form, which is said: so many texts, and the body at the end.
+struct Parts<F>(&'static str, usize, F);
 
 impl<'de, T, F: FnOnce(Read) -> Result<T, String>> Visitor<'de> for Parts<F> {
     type Value = T;
@@ -345,11 +346,7 @@ impl<'de, T, F: FnOnce(Read) -> Result<T, String>> Visitor<'de> for Parts<F> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<T, A::Error> {
         let mut read = Read { text: Vec::new(), body: None };
-        let texts = match self.0 {
-            "a request" => 2,
-            _ => 1,
-        };
-        while read.text.len() < texts {
+        while read.text.len() < self.1 {
             let text =
                 parts.next_element()?.ok_or_else(|| de::Error::invalid_length(read.text.len(), &self))?;
             read.text.push(text);
@@ -357,6 +354,6 @@ impl<'de, T, F: FnOnce(Read) -> Result<T, String>> Visitor<'de> for Parts<F> {
         if let Some(AnyBody(body)) = parts.next_element()? {
             read.body = body;
         }
-        (self.1)(read).map_err(de::Error::custom)
+        (self.2)(read).map_err(de::Error::custom)
     }
 }

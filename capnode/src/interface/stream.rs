@@ -229,12 +229,11 @@ impl<T: Wire> Reader<T> {
                 self.over = true;
                 continue;
             };
-            let mut item = match item {
-                Ok(item) => item,
+            let (chunk, acknowledge) = match item {
+                Ok(item) => item.into_parts(),
                 Err(error) => return Poll::Ready(Some(self.take(Err(error), None))),
             };
-            let acknowledge = item.take_acknowledge();
-            match std::mem::replace(&mut item.chunk, Chunk::Close) {
+            match chunk {
                 Chunk::Args(args) => return Poll::Ready(Some(self.take(Ok(args), acknowledge))),
                 Chunk::Later(later) => self.later = Some((later, acknowledge)),
                 Chunk::Close => {
@@ -464,12 +463,9 @@ impl Body {
     /// Returns the bytes as they come. A reader that nobody has read from yet gives its place up to a later one; if
     /// somebody has, the later one gets an error.
     pub fn into_reader(self) -> Reader<Bytes> {
-        match self.end() {
-            Some(end) if end.is_begun() => {
-                Reader::produced(|_| Poll::Ready(Some(Err(stream::read_already()))))
-            }
+        match self.end().filter(|end| !end.is_begun()) {
             Some(end) => Reader::of(end),
-            None => Reader::from_iter([]),
+            None => Reader::produced(|_| Poll::Ready(Some(Err(stream::read_already())))),
         }
     }
 
@@ -492,7 +488,7 @@ impl Body {
     }
 }
 
-/// A reader that was passed on gives a body that is not read to its end by anybody.
+/// What the reader has read is not part of the body.
 impl From<Reader<Bytes>> for Body {
     fn from(reader: Reader<Bytes>) -> Self {
         reader.end.set_begun(false);

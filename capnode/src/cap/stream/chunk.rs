@@ -34,6 +34,11 @@ impl Item {
         Self { chunk, acknowledge }
     }
 
+    /// Returns the chunk, and the acknowledgement to be called once it has been taken.
+    pub(crate) fn into_parts(mut self) -> (Chunk, Option<Acknowledge>) {
+        (std::mem::replace(&mut self.chunk, Chunk::Close), self.take_acknowledge())
+    }
+
     /// Tells the writer that nothing takes the chunk.
     pub(super) fn refuse(mut self, reason: Error) {
         self.tell(Err(reason));

@@ -126,16 +126,15 @@ impl Turn {
                 return Poll::Ready(Some(self.take(args.map(Args::Wire), acknowledge)));
             }
             let item = ready!(self.line.source.poll_next(cx));
-            let mut item = match item {
-                Some(Ok(item)) => item,
+            let (chunk, acknowledge) = match item {
+                Some(Ok(item)) => item.into_parts(),
                 Some(Err(error)) => return Poll::Ready(Some(self.take(Err(error), None))),
                 None => {
                     self.line.end();
                     return Poll::Ready(None);
                 }
             };
-            let acknowledge = item.take_acknowledge();
-            match std::mem::replace(&mut item.chunk, Chunk::Close) {
+            match chunk {
                 Chunk::Args(args) => return Poll::Ready(Some(self.take(Ok(args), acknowledge))),
                 Chunk::Later(args) => later = Some((args, acknowledge)),
                 Chunk::Close => {
