@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -821,6 +821,45 @@ async fn a_policy_says_whether_later_calls_may_overtake_one_that_waits() {
         let order = if is_ordered { ["ping", "peek"] } else { ["peek", "ping"] };
         assert_eq!(*ran.lock().unwrap(), order);
     }
+}
+
+#[test]
+fn what_follows_calls_that_were_asked_about_at_once_waits_for_all_of_their_decisions() {
+    let (asked, meet) = (Arc::new(Mutex::new(Vec::new())), Barrier::new(2));
+    let asks = asked.clone();
+    let leaf = LeafClient::new(Counted::default());
+    let leaf = membrane(
+        leaf,
+        policy::ask(move |call: &CallInfo| {
+            let (sender, decided) = tokio::sync::oneshot::channel();
+            asks.lock().unwrap().push(sender);
+            if call.method() == Some("ping") {
+                // Two threads ask before either has an answer.
+                meet.wait();
+            }
+            async move { decided.await.unwrap() }
+        }),
+    );
+    let threads = [(); 2].map(|()| {
+        let leaf = leaf.clone();
+        std::thread::spawn(move || {
+            let mut call = leaf.ping();
+            assert!(poll_once(&mut call).is_pending());
+            call
+        })
+    });
+    let mut calls = threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>();
+    let mut after = leaf.peek();
+    assert!(poll_once(&mut after).is_pending());
+    for left in [1, 0] {
+        asked.lock().unwrap().pop().unwrap().send(Ok(())).unwrap();
+        calls.retain_mut(|call| poll_once(call).is_pending());
+        assert_eq!(calls.len(), left);
+        // Once both are decided about, the third is asked about.
+        assert_eq!(asked.lock().unwrap().len(), 1);
+    }
+    asked.lock().unwrap().pop().unwrap().send(Ok(())).unwrap();
+    assert!(matches!(poll_once(&mut after), Poll::Ready(Ok(2))));
 }
 
 #[tokio::test]

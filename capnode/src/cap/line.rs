@@ -19,8 +19,8 @@ pub(super) struct Line(Mutex<LineState>);
 
 #[derive(Default)]
 struct LineState {
-    /// `true` while a request waits for its decision.
-    busy: bool,
+    /// The number of requests that wait for their decisions. Several do if threads asked about them at the same time.
+    undecided: usize,
     waiting: Requests,
 }
 
@@ -57,7 +57,7 @@ impl<G: Gate> Drop for Turn<G> {
 pub(super) fn enter<G: Gate>(gate: &Arc<G>, request: Request) -> Response {
     {
         let mut line = lock(&gate.line().0);
-        if line.busy {
+        if line.undecided > 0 {
             // It lives as long as the decision is waited for.
             let holder = Arc::downgrade(gate);
             return line.waiting.push(request, holder);
@@ -108,7 +108,7 @@ pub(super) fn hold<G: Gate>(
     pass: impl FnOnce() -> Response + Send + 'static,
 ) -> (Response, bool) {
     let turn = gate.map(|gate| {
-        lock(&gate.line().0).busy = true;
+        lock(&gate.line().0).undecided += 1;
         Turn(gate)
     });
     let waits = turn.is_some();
@@ -116,13 +116,18 @@ pub(super) fn hold<G: Gate>(
     (Response::of_method(Box::pin(held)), waits)
 }
 
-/// Lets the requests that wait have their turns, up to one that waits for its decision.
+/// Ends the turn of a request. After the last one, lets the requests that wait have theirs, up to one that waits for its
+/// decision.
 fn advance<G: Gate>(gate: &Arc<G>) {
     loop {
         let next = {
             let mut line = lock(&gate.line().0);
-            let next = line.waiting.pop();
-            line.busy = next.is_some();
+            // Others wait for their decisions, or it has come to its end.
+            let is_last = line.undecided <= 1;
+            let next = if is_last { line.waiting.pop() } else { None };
+            if next.is_none() {
+                line.undecided = line.undecided.saturating_sub(1);
+            }
             next
         };
         let Some((request, sender)) = next else { return };
@@ -133,8 +138,5 @@ fn advance<G: Gate>(gate: &Arc<G>) {
         let response = if waits { response } else { response.started() };
         // If it is refused, its caller has given up just now; dropping it cancels.
         drop(sender.send(response));
-        if waits {
-            return;
-        }
     }
 }
