@@ -403,6 +403,9 @@ async fn a_layer_that_panics_refuses() {
         fn around(&self, _: &CallInfo, _: &mut dyn FnMut()) {
             panic!("before the step");
         }
+        fn is_idle(&self) -> bool {
+            panic!("before it is asked");
+        }
     }
     let tree = behind(Arc::default(), Panics).await;
     for error in [tree.other().await.err(), tree.leaves().await.err()] {

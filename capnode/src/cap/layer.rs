@@ -8,7 +8,7 @@ use std::task::Poll;
 use super::Cap;
 use super::edge::Edge;
 use super::line::{Gate, Line, enter, hold};
-use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, tell};
+use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, is_idle, tell};
 use super::promise::{Asked, Holder};
 use super::request::Request;
 use super::response::{FirstPoll, Response};
@@ -170,7 +170,7 @@ impl Layer {
 
 impl Edge for Layer {
     fn is_idle(&self) -> bool {
-        self.count.load(Ordering::SeqCst) == 0 && self.policy.is_idle()
+        self.count.load(Ordering::SeqCst) == 0 && is_idle(&*self.policy)
     }
 
     fn take_in(

@@ -433,6 +433,11 @@ pub(super) fn ask(policy: &(impl Policy + ?Sized), call: &CallInfo) -> Decision 
     catch_panic("a policy", || policy.before(call)).unwrap_or_else(|id| Decision::Refuse(panicked(&id)))
 }
 
+/// Returns `true` if a policy says that it need not be asked.
+pub(super) fn is_idle(policy: &dyn Policy) -> bool {
+    catch_panic("a policy", || policy.is_idle()).unwrap_or(false)
+}
+
 /// Returns the error of a call whose policy has panicked.
 pub(super) fn panicked(PanicId(id): &PanicId) -> Error {
     refusal(format!("the policy panicked (id {id})"))
