@@ -4,10 +4,11 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use capnode::sans_io::{Core, Pair};
+use capnode::sans_io::{Core, Endpoint, Pair};
 use capnode::value::GraphBuilder;
 use capnode::{
-    CallError, Cap, Client as _, Connection, Dialect, Error, ErrorKind, Func, Node, Object, Value,
+    CallError, Cap, Client as _, Connection, Dialect, Error, ErrorKind, Func, Node, Object, Policy, Reader,
+    Value, membrane,
 };
 use capnode_tests::{SMALL_STACK, in_memory, soon, until};
 use serde_json::json;
@@ -506,5 +507,27 @@ fn a_value_may_be_as_deep_as_the_limit_on_a_small_stack() {
             (0..levels / 2).fold(leaf.clone(), wrap)
         };
         echo_deep(tree, [240; 3]).await;
+    });
+}
+
+#[test]
+fn a_stream_that_a_peer_takes_through_a_membrane_again_and_again_is_refused_in_the_end() {
+    struct Passing;
+    impl Policy for Passing {}
+    capnode_tests::on_a_small_stack(|| {
+        let echo = Func::<fn(Reader<Value>) -> Reader<Value>>::new(|stream: Reader<Value>| async { stream });
+        let mut end = Endpoint::new(Core::accepting(membrane(echo, Passing)));
+        let mut say = |frame: String| {
+            end.receive(&frame);
+            end.frames().join(" ")
+        };
+        say(r#"["pipe"]"#.to_owned());
+        say(r#"["push",["pipeline",0,[],[["readable",1]]]]"#.to_owned());
+        for last in 2..10_000 {
+            say(format!(r#"["push",["pipeline",0,[],[["pipeline",{last}]]]]"#));
+        }
+        let heard = say(r#"["pull",10000]"#.to_owned());
+        assert!(heard.contains("too many"), "{heard}");
+        assert_eq!(end.core().closed().map(|error| error.to_string()), None);
     });
 }

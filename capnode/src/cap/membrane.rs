@@ -22,7 +22,7 @@ use super::property::PropertyRef;
 use super::request::{Args, Request};
 use super::response::{FirstPoll, Reply, Response};
 use super::stream::{Acknowledge, Chunk, Item, ReadEnd, Source};
-use super::{Cap, Kind, depth};
+use super::{Cap, Kind, depth, too_many};
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
@@ -142,6 +142,9 @@ impl Border {
             return home;
         }
         if let Some(end) = ReadEnd::taken(&nearest) {
+            if end.source.borders() >= depth::HOPS {
+                return Cap::broken(too_many());
+            }
             return ReadEnd::new(Box::new(ReadThrough::new(end, self, from))).cap();
         }
         self.wrapper(nearest, from, false)
@@ -530,6 +533,10 @@ impl Source for ReadThrough {
 
     fn cancel(&self, reason: &Error) {
         self.end.source.cancel(&for_both(reason.clone()));
+    }
+
+    fn borders(&self) -> usize {
+        self.end.source.borders() + 1
     }
 }
 

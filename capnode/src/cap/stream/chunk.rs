@@ -69,6 +69,11 @@ pub(crate) trait Source: Send + Sync {
 
     /// Ends the stream early: what comes is refused for `reason`.
     fn cancel(&self, reason: &Error);
+
+    /// Returns the number of borders of membranes that its chunks cross, one after the other.
+    fn borders(&self) -> usize {
+        0
+    }
 }
 
 pub(crate) fn unread() -> Error {

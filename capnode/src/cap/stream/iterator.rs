@@ -67,6 +67,10 @@ impl Source for Line {
         self.source.cancel(&reason.clone().without_references());
         self.end();
     }
+
+    fn borders(&self) -> usize {
+        self.source.borders()
+    }
 }
 
 /// A call of `next` in the line.
