@@ -5,12 +5,16 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::runtime::BoxFuture;
 use crate::sync::{OnDrop, thread_local};
+
+// What is local to a thread is dropped when it ends, and may be used by what is dropped after it. So what is used by drops
+// and calls, and empty between them, is never dropped: it is there to the end.
 
 /// The most references that may pass a request on, one inside the other.
 pub(super) const HOPS: usize = 64;
@@ -58,11 +62,14 @@ thread_local! {
     /// `true` while these tasks are being started.
     static STARTING: Cell<bool> = const { Cell::new(false) };
     /// The connection that the code on this thread runs for.
-    static HOST: Cell<Option<Arc<dyn Host>>> = const { Cell::new(None) };
+    static HOST: Cell<ManuallyDrop<Option<Arc<dyn Host>>>> = const { Cell::new(ManuallyDrop::new(None)) };
     static HOPPED: Cell<usize> = const { Cell::new(0) };
     /// Values to drop when the drop under way has ended; `None` while nothing is dropped.
-    static DROPPING: RefCell<Option<Vec<Box<dyn Any>>>> = const { RefCell::new(None) };
+    static DROPPING: RefCell<ManuallyDrop<Option<Links>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
+
+/// Links of chains.
+type Links = Vec<Box<dyn Any>>;
 
 /// Runs a step of a request on its way; `None` if it has taken too many.
 pub(crate) fn with_hop_limit<T>(step: impl FnOnce() -> T) -> Option<T> {
@@ -73,12 +80,12 @@ pub(crate) fn with_hop_limit<T>(step: impl FnOnce() -> T) -> Option<T> {
 
 /// Drops the content of a link of a chain: at once, or while another is dropped, after that.
 pub(super) fn drop_iteratively(held: impl Any) {
-    let first = DROPPING.with_borrow_mut(|dropping| match dropping {
+    let first = DROPPING.with_borrow_mut(|dropping| match &mut **dropping {
         Some(waiting) => {
             waiting.push(Box::new(held));
             None
         }
-        None => {
+        dropping @ None => {
             *dropping = Some(Vec::new());
             Some(held)
         }
@@ -86,7 +93,7 @@ pub(super) fn drop_iteratively(held: impl Any) {
     let Some(held) = first else { return };
 
     // Lets the next one begin. After a panic, those that are left are dropped as they come.
-    let _done = OnDrop(|| drop(DROPPING.take()));
+    let _done = OnDrop(|| drop(ManuallyDrop::into_inner(DROPPING.take())));
     drop(held);
     while let Some(next) = DROPPING.with_borrow_mut(|dropping| dropping.as_mut().and_then(Vec::pop)) {
         drop(next);
@@ -145,7 +152,7 @@ fn run(task: NestedTask) {
 fn host() -> Option<Arc<dyn Host>> {
     let host = HOST.take();
     HOST.set(host.clone());
-    host
+    ManuallyDrop::into_inner(host)
 }
 
 /// Returns `true` if a connection or runtime can run a task that is started now.
@@ -171,13 +178,13 @@ pub(crate) struct HostGuard(Option<Arc<dyn Host>>);
 impl HostGuard {
     #[inline]
     pub(crate) fn new(host: Option<Arc<dyn Host>>) -> Self {
-        Self(HOST.replace(host))
+        Self(ManuallyDrop::into_inner(HOST.replace(ManuallyDrop::new(host))))
     }
 }
 
 impl Drop for HostGuard {
     #[inline]
     fn drop(&mut self) {
-        drop(HOST.replace(self.0.take()));
+        drop(ManuallyDrop::into_inner(HOST.replace(ManuallyDrop::new(self.0.take()))));
     }
 }

@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, Visitor};
@@ -30,9 +31,10 @@ use crate::thin_vec::ThinVec;
 
 thread_local! {
     /// The open slot: `None` while it is closed, `Some(None)` until a reference is put into it.
-    static OUT: RefCell<Option<Option<PayloadRef>>> = const { RefCell::new(None) };
+    static OUT: RefCell<ManuallyDrop<Option<Option<PayloadRef>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
     /// The references met in the decoding under way.
-    static IN: RefCell<Vec<DecodedRef>> = const { RefCell::new(Vec::new()) };
+    static IN: RefCell<ManuallyDrop<Vec<DecodedRef>>> = const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// The meaning of a number that is handed through serde.
@@ -47,7 +49,7 @@ struct Slot<'a>(&'a PayloadRef);
 
 impl Serialize for Slot<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let taken = OUT.with_borrow_mut(|slot| match slot {
+        let taken = OUT.with_borrow_mut(|slot| match &mut **slot {
             Some(place) => {
                 *place = Some(self.0.clone());
                 true
@@ -72,9 +74,9 @@ pub(super) fn serialize<S: Serializer>(part: &PayloadRef, serializer: S) -> Resu
 
 impl ExtractRef for PayloadRef {
     fn extract<T: Serialize + ?Sized>(newtype: &T) -> Option<Self> {
-        OUT.set(Some(None));
+        OUT.set(ManuallyDrop::new(Some(None)));
         let written = newtype.serialize(serde_json::value::Serializer);
-        let part = OUT.take().flatten();
+        let part = ManuallyDrop::into_inner(OUT.take()).flatten();
         written.ok().and(part)
     }
 
@@ -178,7 +180,7 @@ pub(crate) fn decode_args<T>(
 fn decoding<T>(decode: impl FnOnce() -> T) -> T {
     let mut outer = IN.take();
     // A user's `Deserialize` may panic.
-    let _restore = OnDrop(|| drop(IN.replace(std::mem::take(&mut outer))));
+    let _restore = OnDrop(|| drop(ManuallyDrop::into_inner(IN.replace(std::mem::take(&mut outer)))));
     decode()
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::str::FromStr;
 
@@ -15,9 +16,10 @@ use crate::sync::thread_local;
 thread_local! {
     /// The open slot: `None` while it is closed, `Some(None)` until bytes are put into it. Serde has no way to hand bytes on
     /// without a copy.
-    static OUT: RefCell<Option<Option<Bytes>>> = const { RefCell::new(None) };
+    static OUT: RefCell<ManuallyDrop<Option<Option<Bytes>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
     /// The bytes that are being handed to a visitor.
-    static IN: RefCell<Option<Bytes>> = const { RefCell::new(None) };
+    static IN: RefCell<ManuallyDrop<Option<Bytes>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 macro_rules! byte_kinds {
@@ -202,7 +204,7 @@ struct Raw<'a>(&'a Bytes);
 
 impl Serialize for Raw<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let taken = OUT.with_borrow_mut(|slot| match slot {
+        let taken = OUT.with_borrow_mut(|slot| match &mut **slot {
             Some(place) => {
                 *place = Some(self.0.clone());
                 true
@@ -216,17 +218,17 @@ impl Serialize for Raw<'_> {
 impl Bytes {
     /// Returns the bytes that the content of a [`marker::BYTES`] is, without a copy.
     pub(crate) fn extract<T: Serialize + ?Sized>(content: &T) -> Option<Self> {
-        OUT.set(Some(None));
+        OUT.set(ManuallyDrop::new(Some(None)));
         let written = content.serialize(serde_json::value::Serializer);
-        let bytes = OUT.take().flatten();
+        let bytes = ManuallyDrop::into_inner(OUT.take()).flatten();
         written.ok().and(bytes)
     }
 
     /// Hands the bytes to a visitor: without a copy, if it is that of this type.
     pub(crate) fn visit<'de, V: de::Visitor<'de>, E: de::Error>(&self, visitor: V) -> Result<V::Value, E> {
-        IN.set(Some(self.clone()));
+        IN.set(ManuallyDrop::new(Some(self.clone())));
         let value = visitor.visit_bytes(self);
-        drop(IN.take());
+        drop(ManuallyDrop::into_inner(IN.take()));
         value
     }
 

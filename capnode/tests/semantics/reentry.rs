@@ -6,6 +6,7 @@ use std::task::Wake;
 use std::time::Duration;
 
 use crate::harness::*;
+use capnode::Bytes;
 use capnode::sans_io::Handler;
 
 /// A core, and what user code has taken out of it.
@@ -168,26 +169,32 @@ thread_local! {
     static LAST: RefCell<Option<LastCall>> = const { RefCell::new(None) };
 }
 
-/// Makes a call when its thread ends.
-struct LastCall(Cap);
+/// Makes calls when its thread ends, and drops an object.
+struct LastCall(Cap, ProbeClient);
 
 impl Drop for LastCall {
     fn drop(&mut self) {
-        let _unheard = self.0.invoke::<Value>("bye", (1,)).send();
+        let _unheard = self.0.invoke::<Value>("bye", (self.1.clone(), Bytes::from(vec![1]))).send();
+        let noted = poll(&mut self.1.note(1));
+        assert!(matches!(noted, Poll::Ready(Ok(1))));
     }
 }
 
 #[test]
-fn a_call_can_be_made_while_a_thread_drops_what_is_local_to_it() {
-    let core = Core::connecting(());
-    let cap: Cap = core.index();
+fn calls_can_be_made_while_a_thread_drops_what_is_local_to_it() {
+    let (core, log) = (Core::connecting(()), Log::default());
+    let (cap, probe) = (core.index::<Cap>(), log.probe());
     std::thread::spawn(move || {
         // What is registered first is dropped last.
-        LAST.set(Some(LastCall(cap.clone())));
-        let _unheard = cap.invoke::<Value>("hello", (1,)).send();
+        LAST.set(Some(LastCall(cap.clone(), probe.clone())));
+        let _unheard = cap.invoke::<Value>("hello", (probe, Bytes::from(vec![1]))).send();
+        drop(Log::default().probe());
     })
     .join()
     .unwrap();
     let frames: Vec<_> = std::iter::from_fn(|| core.next_frame()).collect();
     assert!(frames.iter().any(|frame| frame.contains("bye")), "{frames:?}");
+    assert_eq!(log.take(), ["1"]);
+    drop(core);
+    assert_eq!(log.probes(), 0);
 }
