@@ -302,6 +302,10 @@ impl Speaker {
                 }
                 Json::Object(members)
             }
+            14 if self.dialect == Dialect::CapnWeb => {
+                let held = self.value(rng, depth - 1);
+                json!(["error", "Error", "no", null, {"held": held, "capnode:ran": false}])
+            }
             _ => self.reference(rng),
         }
     }
@@ -319,6 +323,22 @@ impl Speaker {
         }
     }
 
+    /// What goes along with a call.
+    fn context(rng: &mut Rng) -> Json {
+        let many = |count: usize| -> serde_json::Map<_, _> {
+            (0..count).map(|at| (format!("name {at}"), json!("value"))).collect()
+        };
+        match rng.below(10) {
+            0..3 => json!({"left": ([0, -1, 1, 1_000, i64::MAX][rng.below(5)]), "metadata": many(2)}),
+            3 => json!({"left": ([json!(1.5), json!(1e300), json!("soon"), json!([])][rng.below(4)])}),
+            4 => json!({"metadata": many(17)}),
+            5 => json!({"metadata": {"name": "x".repeat(5_000), "number": 1}}),
+            6 => json!({"metadata": {"name": ["export", -1]}, "later": ["import", 0]}),
+            7 => json!({}),
+            _ => json!({"metadata": many(rng.below(16))}),
+        }
+    }
+
     fn say_capnweb(&mut self, rng: &mut Rng) -> Json {
         match rng.below(100) {
             0..50 => {
@@ -331,11 +351,11 @@ impl Speaker {
                     _ => json!([form, id, path, self.arguments(rng, args)]),
                 };
                 self.made += 1;
-                if rng.chance(15) {
-                    return json!(["stream", call]);
+                let form = if rng.chance(15) { "stream" } else { "push" };
+                if form == "push" {
+                    self.live.push(self.made);
                 }
-                self.live.push(self.made);
-                json!(["push", call])
+                if rng.chance(10) { json!([form, call, Self::context(rng)]) } else { json!([form, call]) }
             }
             50..63 => {
                 let id = rng.pick(&self.live).copied().filter(|_| !rng.chance(5));

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use capnode::sans_io::{Core, Endpoint};
-use capnode::{Call, Cap, Dialect, Func, Value, revocable};
+use capnode::{Call, CallInfo, Cap, Dialect, Error, Func, Value, membrane, policy, revocable};
 use tokio::runtime::Runtime;
 
 use super::Speaker;
@@ -71,8 +71,12 @@ impl Session {
     fn play_with(&self, runtime: &Runtime, seen: &mut Seen) -> Result<(), String> {
         let alive = Alive::default();
         let lab = Laboratory::client(&alive);
-        // Every other victim stands behind a membrane.
-        let lab = if self.seed % 2 == 1 { revocable(lab).0 } else { lab };
+        // Every other victim stands behind a membrane, every fourth behind one that takes its time.
+        let lab = match self.seed % 4 {
+            1 => revocable(lab).0,
+            3 => membrane(lab, policy::ask(|_: &CallInfo| decided())),
+            _ => lab,
+        };
         let core = if self.server {
             Core::builder().dialect(self.dialect).connecting(lab)
         } else {
@@ -81,6 +85,10 @@ impl Session {
         let mut victim =
             Victim { end: Endpoint::new(core), calls: Vec::new(), held: Vec::new(), alive: alive.clone() };
         let mut speaker = Speaker::new(self.dialect);
+        if self.dialect == Dialect::CapnWeb && self.seed % 8 < 4 {
+            // It says that it is of this library.
+            victim.end.core().receive(r#"["release",0,0]"#);
+        }
         for step in &self.steps {
             let mut rng = Rng::for_part(self.seed, *step);
             match rng.below(100) {
@@ -103,6 +111,12 @@ impl Session {
         seen.ended = victim.end.core().closed().is_some();
         victim.end(runtime)
     }
+}
+
+/// Passes a call once it has been polled twice.
+async fn decided() -> Result<(), Error> {
+    tokio::task::yield_now().await;
+    Ok(())
 }
 
 /// The program that a hostile peer talks to.
