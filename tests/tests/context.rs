@@ -196,6 +196,28 @@ async fn a_handler_sees_the_deadline_and_the_metadata_of_its_call_over_tcp() {
     assert_eq!(station.look().await.unwrap(), Seen { remote: true, ..Seen::NOTHING });
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_callee_keeps_the_time_of_a_call_that_nobody_awaits() {
+    let (station, mut drops) = Stop::last();
+    let (near, far) = capnode::transport::pair();
+    Node::new(station).serve(far).await.unwrap();
+    let station: StationClient = connect_over(near).await.unwrap();
+    // By its answer the peer has told that it understands a context.
+    station.look().await.unwrap();
+    let minute = Duration::from_secs(60);
+    let seen: Seen = station.look().timeout(minute).pipeline_cap().read().await.unwrap();
+    assert!(seen.left.is_some_and(|left| left > minute / 2 && left <= minute), "{seen:?}");
+    for pipelined in [false, true] {
+        let began = Instant::now();
+        let hanging = station.hang().timeout(minute);
+        let held =
+            if pipelined { Some(hanging.pipeline_cap()) } else { hanging.send().map(|()| None).unwrap() };
+        let (_, at) = drops.recv().await.unwrap();
+        assert!(at - began >= minute && at - began < minute + Duration::from_millis(5), "{:?}", at - began);
+        drop(held);
+    }
+}
+
 #[tokio::test]
 async fn the_time_for_the_calls_of_a_connection_takes_the_place_of_that_of_the_node() {
     let (last, _drops) = Stop::last();

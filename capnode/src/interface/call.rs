@@ -161,6 +161,9 @@ impl<T, F> Call<T, F> {
     /// Gives the call `limit`, counted from when it is first polled. If it has no outcome by then,
     /// it fails with [`ErrorKind::Timeout`] and is given up as if dropped. Its handler learns how much
     /// time there is, as it does of a [`deadline`](Self::deadline).
+    ///
+    /// Of a call that is [sent](Self::send) or [pipelined](Self::pipeline) it counts from then, and the callee keeps it alone,
+    /// if it is another program of this library: the handler is dropped at its end.
     #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(Timeout::After(limit));
@@ -221,6 +224,18 @@ impl<T, F> Call<T, F> {
         self
     }
 
+    /// Sets the deadline that a timeout comes to, of a call that is made now.
+    #[cfg(feature = "tokio")]
+    fn start_timeout(&mut self) {
+        if let (Some(Timeout::After(limit)), State::Unsent(..) | State::Mapped(_)) =
+            (&self.timeout, &self.state)
+        {
+            if let Some(end) = crate::runtime::Instant::now().checked_add(*limit) {
+                self.set_deadline(end);
+            }
+        }
+    }
+
     #[cfg(feature = "tokio")]
     fn set_deadline(&mut self, at: crate::runtime::Instant) {
         if let Some(options) = self.options() {
@@ -236,10 +251,13 @@ impl<T, F> Call<T, F> {
     /// # Errors
     ///
     /// If the call could not be sent. Its later outcome is not told.
-    pub fn send(self) -> Result<(), Error> {
+    #[cfg_attr(not(feature = "tokio"), allow(unused_mut))]
+    pub fn send(mut self) -> Result<(), Error> {
         if let Some(recorder) = Recorder::current() {
             return self.into_source().map(|source| drop(recorder.call(source)));
         }
+        #[cfg(feature = "tokio")]
+        self.start_timeout();
         match self.state {
             State::Mapped(map) => map.request().detach(),
             State::Unsent(cap, mut request) => {
@@ -253,10 +271,13 @@ impl<T, F> Call<T, F> {
 
     /// Sends the call and gives at once a reference to whatever its result will be, or to
     /// something inside it: see [`Cap::at`]. Calls on it travel without waiting for the result.
-    pub fn pipeline_cap(self) -> Cap {
+    #[cfg_attr(not(feature = "tokio"), allow(unused_mut))]
+    pub fn pipeline_cap(mut self) -> Cap {
         if let Some(recorder) = Recorder::current() {
             return self.into_source().map_or_else(Cap::broken, |source| recorder.call(source));
         }
+        #[cfg(feature = "tokio")]
+        self.start_timeout();
         match self.state {
             State::Mapped(map) => map.pipeline(),
             State::Unsent(cap, mut request) => {
@@ -361,12 +382,8 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
         #[cfg(feature = "tokio")]
-        if let (Some(Timeout::After(limit)), State::Unsent(..) | State::Mapped(_)) =
-            (&self.timeout, &self.state)
-        {
-            if let Some(end) = crate::runtime::Instant::now().checked_add(*limit) {
-                self.set_deadline(end);
-            }
+        if self.timeout.is_some() {
+            self.start_timeout();
         }
         let mut place: Option<T> = None;
         let polled = match &mut self.state {
