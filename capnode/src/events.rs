@@ -13,6 +13,20 @@ pub(crate) fn opened() {
     });
 }
 
+/// Tells that a peer did not get a connection: it failed the handshake, or was refused.
+#[cfg_attr(
+    not(any(feature = "tracing", feature = "metrics")),
+    allow(unused_variables, reason = "nobody is told")
+)]
+pub(crate) fn refused(why: &dyn std::fmt::Display) {
+    catch_and_log("an observer", || {
+        #[cfg(feature = "tracing")]
+        tracing::warn!(%why, "a connection was refused");
+        #[cfg(feature = "metrics")]
+        metrics::counter!("capnode_connections_refused_total").increment(1);
+    });
+}
+
 /// Tells the end of a connection: a broken rule or limit as a warning, and any other end at debug level.
 #[cfg_attr(
     not(any(feature = "tracing", feature = "metrics")),

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use capnode::{Error, Node, policy};
+use capnode_tests::until;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing_subscriber::fmt::format::FmtSpan;
 
 #[capnode::interface]
@@ -130,4 +132,30 @@ async fn a_refusal_is_an_event() {
     relay.end("a".to_owned()).await.unwrap_err();
     let said = lines.take();
     assert!(said.iter().any(|line| line.contains("the call was refused")), "{said:#?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_gets_no_connection_is_an_event() {
+    let _alone = ALONE.lock().await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for scheme in ["ws", "http"] {
+        let listener = Node::new("index").listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap();
+        let mut peer = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://example.com\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        peer.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        peer.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 403");
+        drop(peer);
+        let mut said = Vec::new();
+        until("it is said", || {
+            said.extend(lines.take());
+            said.iter().any(|line: &String| line.contains("a connection was refused"))
+        })
+        .await;
+    }
 }

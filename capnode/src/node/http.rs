@@ -113,6 +113,7 @@ pub(super) async fn serve(
 
 /// Returns the answer that a refusal is.
 fn refuse(refusal: Refusal) -> Response<Sent> {
+    crate::events::refused(&refusal.words);
     let mut answer = Response::new(Sent::words(refusal.words));
     *answer.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

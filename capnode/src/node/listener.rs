@@ -131,7 +131,9 @@ async fn accept_all(node: Node, bound: Bound, address: Address) {
                     streams.shake(async move |handshake| {
                         // A peer that fails the handshake, or is refused, has been told as far as possible. Other
                         // connections go on.
-                        let _refused = accept_one(&node, accepted, handshake, &address).await;
+                        if let Err(error) = accept_one(&node, accepted, handshake, &address).await {
+                            crate::events::refused(&error);
+                        }
                     });
                 }
                 // It had gone before it was accepted.

@@ -23,6 +23,7 @@ use crate::sync::{Mutex, lock};
 /// | `capnode_call_errors_total` | calls that have failed | as above, `kind`, `fate` |
 /// | `capnode_limits_total` | calls and connections that failed because of a limit | `limit` |
 /// | `capnode_connections_opened_total` | connections | – |
+/// | `capnode_connections_refused_total` | peers that failed the handshake or were refused | – |
 /// | `capnode_connections_ended_total` | connections that have ended | `kind` |
 ///
 /// The last two, and the limits of connections, are counted without this as well. The labels are names of this program: a
