@@ -1,7 +1,7 @@
 //! References to imports.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Cap;
@@ -60,12 +60,13 @@ pub(crate) trait ImportHook: ConnectionHook {
 
     /// Makes a request, whose arguments are written, to the target of an import, and takes out what is sent of it. An
     /// awaited call waits for room, and every call behind those that wait; a call that cannot wait fails where too much
-    /// is waiting.
+    /// is waiting. A caller that waits already has a `waker`, which the answer wakes.
     fn call(
         self: Arc<Self>,
         target: &Arc<Import>,
         request: &mut Request,
         return_mode: ReturnMode,
+        waker: Option<&Waker>,
     ) -> Result<Called, Error>;
 
     /// Returns `true` if the connection has an edge at which calls are asked about.
@@ -144,8 +145,8 @@ impl Import {
         self.id() != UNSENT
     }
 
-    /// Makes a request. What is sent is taken out of it.
-    pub(crate) fn request(self: &Arc<Self>, request: &mut Request) -> Response {
+    /// Makes a request. What is sent is taken out of it. With `waker`, the caller waits for the response.
+    pub(crate) fn request(self: &Arc<Self>, request: &mut Request, waker: Option<&Waker>) -> Response {
         // A member of an interface is asked for alike in all languages.
         if matches!(request.member, Member::Path(_)) {
             if let Some(response) = self.reworded(request) {
@@ -155,7 +156,7 @@ impl Import {
         if self.asks {
             return self.cross(request, ReturnMode::Streamed);
         }
-        self.send(request, ReturnMode::Streamed)
+        self.send(request, ReturnMode::Streamed, waker)
     }
 
     /// Makes a request by way of the edge of the connection. A chunk of a stream is part of the call that lent its end.
@@ -165,13 +166,18 @@ impl Import {
                 Ok(()) => edge.send(Cap::from_import(self.clone()), request, mode),
                 Err(error) => Response::error(error),
             },
-            None => self.send(request, mode),
+            None => self.send(request, mode, None),
         }
     }
 
     /// Sends a request, about which nobody is asked any more.
-    pub(super) fn send(self: &Arc<Self>, request: &mut Request, mode: ReturnMode) -> Response {
-        match self.call(request, mode) {
+    pub(super) fn send(
+        self: &Arc<Self>,
+        request: &mut Request,
+        mode: ReturnMode,
+        waker: Option<&Waker>,
+    ) -> Response {
+        match self.call(request, mode, waker) {
             Ok(Called::Sent(pending)) => Response(State::Sent(pending)),
             Ok(Called::Kept(result)) => {
                 Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_import(result))))
@@ -215,7 +221,7 @@ impl Import {
                     let (import, mut request) = (self.clone(), request.take());
                     Response::handler(async move {
                         greeted.await?;
-                        import.request(&mut request).outcome().await
+                        import.request(&mut request, None).outcome().await
                     })
                 }
             }),
@@ -233,14 +239,19 @@ impl Import {
                 Err(response) => Promise::of_response(response),
             };
         }
-        match self.call(request, ReturnMode::Retained) {
+        match self.call(request, ReturnMode::Retained, None) {
             Ok(Called::Kept(result)) => Cap::from_import(result),
             Ok(Called::Sent(pending)) => Promise::of_response(Response(State::Sent(pending))),
             Err(error) => Cap::broken(error),
         }
     }
 
-    fn call(self: &Arc<Self>, request: &mut Request, return_mode: ReturnMode) -> Result<Called, Error> {
+    fn call(
+        self: &Arc<Self>,
+        request: &mut Request,
+        return_mode: ReturnMode,
+        waker: Option<&Waker>,
+    ) -> Result<Called, Error> {
         self.write_args(request)?;
         let verb = match &request.member {
             Member::Path(path) => path.split_verb().1,
@@ -249,7 +260,7 @@ impl Import {
         if request.options.needs_progress || verb.is_some() {
             self.check_supported(verb, request.options.needs_progress)?;
         }
-        self.connection.clone().call(self, request, return_mode)
+        self.connection.clone().call(self, request, return_mode, waker)
     }
 
     fn write_args(&self, request: &mut Request) -> Result<(), Error> {

@@ -74,7 +74,7 @@ impl Way {
         match self {
             Way::In(mut target) => target.deliver(request, first),
             Way::Out(mut target, mode) => match target.import() {
-                Some(import) => import.send(request, mode),
+                Some(import) => import.send(request, mode, None),
                 None => target.deliver(request, first),
             },
         }

@@ -313,10 +313,7 @@ impl Cap {
     pub(super) fn deliver(&mut self, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
         match &mut self.0 {
             Kind::Local(local) => local.target.request(local.take(), request, first),
-            Kind::Remote(import) => {
-                request.options.waker = first.map(|first| first.waker.clone());
-                import.request(request)
-            }
+            Kind::Remote(import) => import.request(request, first.map(|first| first.waker)),
             Kind::Promise(promise) => Promise::request(promise, request.take()),
             Kind::Property(at) => at.request(request.take()),
             Kind::Broken(error) => Response::error(request.failing_with(error.clone())),

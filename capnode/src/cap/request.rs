@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::context::Context;
 use super::depth;
@@ -41,8 +40,6 @@ pub(crate) struct CallOptions {
     pub(crate) chunk: bool,
     /// The number of properties that have passed it on to their values.
     pub(crate) passed_on: u8,
-    /// The waker of a caller that waits. Where it is taken, the first poll of the response is done.
-    pub(crate) waker: Option<Waker>,
 }
 
 /// The member that is meant.
@@ -65,7 +62,6 @@ impl CallOptions {
         pipelined: false,
         chunk: false,
         passed_on: 0,
-        waker: None,
     };
 }
 

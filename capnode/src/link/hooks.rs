@@ -1,7 +1,7 @@
 //! The connection as its references and answers see it: calls and releases of this program.
 
 use std::sync::{Arc, Weak};
-use std::task::{self, Poll};
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use super::deadlines::Deadline;
@@ -141,6 +141,7 @@ impl ImportHook for Link {
         target: &Arc<Import>,
         request: &mut Request,
         return_mode: ReturnMode,
+        waker: Option<&Waker>,
     ) -> Result<Called, Error> {
         let mut size = 0;
         if let Args::Wire(args) = &mut request.args {
@@ -167,6 +168,8 @@ impl ImportHook for Link {
         }
         let answered = matches!(return_mode, ReturnMode::Streamed);
         let awaits = answered && !request.options.at_once;
+        // A waker is user code.
+        let mut waker = waker.filter(|_| answered).cloned();
         self.with_state(Cause::Program, |state, effects| {
             if self.restricted.load(Ordering::SeqCst) {
                 self.check_call(state, awaits, request.options.chunk)?;
@@ -179,7 +182,7 @@ impl ImportHook for Link {
                 let number = state.outbox.next_number();
                 self.note_deadline(state, Deadline::Waiting(number), options);
                 let context = options.context.clone();
-                let (requester, called) = self.requester(number, answered, options);
+                let (requester, called) = self.requester(number, answered, options, waker.take());
                 let (target, path) = (target.clone(), path.compact());
                 state.outbox.wait(QueuedCall { target, path, args, program, context, size, requester });
                 return Ok(called);
@@ -203,7 +206,7 @@ impl ImportHook for Link {
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
             }
             let since = self.call_since(options.timed);
-            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, options.waker.take());
+            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, waker.take());
             if options.context.is_some() {
                 self.note_deadline(state, Deadline::Own(id), options);
             }
@@ -240,7 +243,7 @@ impl ImportHook for Link {
                 }
             }
         };
-        promise.follow(from.request(&mut Request::read(Member::Path(Path::One(name.clone())))));
+        promise.follow(from.request(&mut Request::read(Member::Path(Path::One(name.clone()))), None));
         Cap::from_promise(promise)
     }
 }
@@ -273,10 +276,11 @@ impl Link {
         number: u64,
         answered: bool,
         options: &mut CallOptions,
+        waker: Option<Waker>,
     ) -> (Requester, Called) {
         if answered {
-            let mut options = std::mem::replace(options, CallOptions::NONE);
-            let (caller, answer) = PendingAnswer::new(self.clone(), UNSENT, number, options.waker.take());
+            let options = std::mem::replace(options, CallOptions::NONE);
+            let (caller, answer) = PendingAnswer::new(self.clone(), UNSENT, number, waker);
             (Requester::Caller { caller, options }, Called::Sent(answer))
         } else {
             let result = Import::new(self.clone(), UNSENT, false);

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
@@ -397,13 +397,14 @@ impl ImportHook for Batches {
         _: &Arc<Import>,
         request: &mut CallRequest,
         return_mode: ReturnMode,
+        waker: Option<&Waker>,
     ) -> Result<Called, Error> {
         if let Some(ended) = self.connection.link().closed() {
             return Err(ended.with_fate(Fate::NotSent));
         }
         let link = self.enter()?;
         let index = Import::new(link.clone(), 0, false);
-        let called = link.clone().call(&index, request, return_mode);
+        let called = link.clone().call(&index, request, return_mode, waker);
         link.leave_batch();
         called
     }

@@ -26,6 +26,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Returns the bytes that have not been taken.
+    #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
     }

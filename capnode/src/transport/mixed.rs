@@ -40,6 +40,7 @@ impl MixedMessage {
     }
 
     /// Forgets the message, which has been taken in. It may be long until the next one.
+    #[inline]
     pub(super) fn clear(&mut self) {
         if !self.message.is_empty() {
             *self = Self::default();

@@ -288,17 +288,18 @@ fn write_map(map: &Mapping, out: &mut String) {
 
 /// Writes a property path.
 pub(crate) fn write_path(keys: &[Key], out: &mut String) {
+    if let [Key::Name(Text::Static(name))] = keys {
+        // A method of an interface.
+        out.push_str("[\"");
+        out.push_str(name);
+        return out.push_str("\"]");
+    }
     out.push('[');
     for (at, key) in keys.iter().enumerate() {
         if at > 0 {
             out.push(',');
         }
         match key {
-            Key::Name(Text::Static(name)) => {
-                out.push('"');
-                out.push_str(name);
-                out.push('"');
-            }
             Key::Name(name) => write_string(out, name.as_str()),
             Key::Index(index) => out.push_str(itoa::Buffer::new().format(*index)),
             // Refused before it came here.

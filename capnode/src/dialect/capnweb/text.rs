@@ -95,25 +95,17 @@ fn long_plain_run(bytes: &[u8]) -> usize {
 /// a leading zero, point or exponent, and in no more digits than fit for sure.
 pub(in crate::dialect) fn plain_integer(bytes: &[u8]) -> Option<(i64, usize)> {
     const DIGITS: usize = 18;
-    let (negative, digits) = match bytes {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
+    let negative = bytes.first() == Some(&b'-');
+    let digits = bytes.get(usize::from(negative)..)?;
     let (mut number, mut length) = (0_i64, 0);
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            if matches!(byte, b'.' | b'e' | b'E') {
-                return None;
-            }
-            break;
-        }
-        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+    while let Some(digit @ b'0'..=b'9') = digits.get(length) {
+        number = number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
         length += 1;
     }
+    let ends = !matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
     let plain = length == 1 || ((2..=DIGITS).contains(&length) && digits[0] != b'0');
     let number = if negative { number.wrapping_neg() } else { number };
-    plain.then_some((number, usize::from(negative) + length))
+    (plain && ends).then_some((number, usize::from(negative) + length))
 }
 
 /// Bytes that `text` takes as a JSON string.
