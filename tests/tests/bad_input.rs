@@ -761,6 +761,8 @@ async fn a_web_socket_is_told_by_a_message_and_by_how_it_is_closed() {
             "there should be a message, which is an array at byte 0 of the message, at `nonsense`",
         ),
         (Message::binary(b"[\"pull\",0]".to_vec()), "a binary message: send text instead"),
+        // One that has a text and bytes beside it.
+        (Message::binary(b"\0\0\0\x02\xff\xff".to_vec()), "invalid utf-8 sequence of 1 bytes from index 0"),
         (Message::text(long), "a message is longer than 100000 bytes; see `Limits::frame_bytes`"),
         (Message::text(r#"["release",7,1]"#), "no such export ID: 7"),
     ] {

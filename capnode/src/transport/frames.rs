@@ -438,10 +438,8 @@ impl<S> Frames<S> {
 
     /// Takes a message with bytes beside its text: the length of the text, the text, and the bytes.
     fn mixed(&mut self, message: ::bytes::Bytes) -> Result<Frame<'_>, ReceiveError> {
-        self.mixed.set(message).map_err(|_| {
-            self.fault = Some(FAILED);
-            ReceiveError::Invalid("a binary message: send text instead".to_owned())
-        })
+        let frame = self.mixed.set(message, "a binary message: send text instead");
+        frame.inspect_err(|_| self.fault = Some(FAILED))
     }
 
     /// Discards all buffered and later input.

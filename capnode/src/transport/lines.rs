@@ -261,7 +261,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Lines<S> 
         let (end, next) = loop {
             if self.arriving.is_some() || self.is_at_mixed() {
                 let message = ready!(self.poll_mixed(cx));
-                return Poll::Ready(Some(message.and_then(|message| self.mixed.set(message))));
+                return Poll::Ready(Some(message.and_then(|message| {
+                    self.mixed.set(message, "a message that is shorter than its text")
+                })));
             }
             let found = self.find_frame();
             // A line that has come as a whole is refused as well.

@@ -24,17 +24,19 @@ pub(super) struct MixedMessage {
 }
 
 impl MixedMessage {
-    /// Returns the frame that a message is: the length of its text, the text, and the bytes beside it.
-    pub(super) fn set(&mut self, message: Bytes) -> Result<Frame<'_>, ReceiveError> {
+    /// Returns the frame that a message is: the length of its text, the text, and the bytes beside it. One that is not
+    /// so long fails as `too_short`.
+    pub(super) fn set(&mut self, message: Bytes, too_short: &'static str) -> Result<Frame<'_>, ReceiveError> {
         let invalid = |reason: &str| ReceiveError::Invalid(reason.to_owned());
-        let length = message.first_chunk::<LENGTH>().ok_or_else(|| invalid("a message without a text"))?;
-        let length = u32::from_be_bytes(*length) as usize;
-        self.beside = match message.len().checked_sub(LENGTH).filter(|rest| length <= *rest) {
-            Some(_) => message.slice(LENGTH + length..),
-            None => return Err(invalid("a message that is shorter than its text")),
-        };
+        let length =
+            message.first_chunk::<LENGTH>().map_or(usize::MAX, |length| u32::from_be_bytes(*length) as usize);
+        let end = LENGTH.saturating_add(length);
+        if end > message.len() {
+            return Err(invalid(too_short));
+        }
+        self.beside = message.slice(end..);
         self.message = message;
-        let text = self.message.get(LENGTH..LENGTH + length).unwrap_or_default();
+        let text = self.message.get(LENGTH..end).unwrap_or_default();
         let text = std::str::from_utf8(text).map_err(|error| invalid(&error.to_string()))?;
         Ok(Frame::Mixed(text, &self.beside))
     }
