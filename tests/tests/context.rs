@@ -548,15 +548,16 @@ async fn a_policy_knows_the_context_of_a_call() {
 
 #[capnode::interface]
 trait Punctual {
-    /// Fails as a call does whose deadline has passed at the peer.
-    async fn work(&self) -> Result<(), Error>;
+    /// Fails as a call does whose deadline has passed at the peer, or with its message alone.
+    async fn work(&self, is_late: bool) -> Result<(), Error>;
 }
 
 struct Early;
 
 impl Punctual for Early {
-    async fn work(&self) -> Result<(), Error> {
-        Err(Error::rejected("the deadline of the call has passed"))
+    async fn work(&self, is_late: bool) -> Result<(), Error> {
+        let error = Error::rejected("the deadline of the call has passed");
+        Err(if is_late { error.with_property("capnode:late", true)? } else { error })
     }
 }
 
@@ -565,9 +566,15 @@ async fn the_error_of_a_time_limit_is_the_same_whoever_sees_it_first() {
     let listener = Node::new(PunctualClient::new(Early)).listen("tcp://127.0.0.1:0").await.unwrap();
     let peer: PunctualClient = connect(&listener.url()).await.unwrap();
     let limit = Duration::from_secs(60);
-    let error = peer.cap().invoke::<()>("work", ()).timeout(limit).await.unwrap_err();
+    let error = peer.cap().invoke::<()>("work", (true,)).timeout(limit).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::MayHaveRun), "{error}");
     assert_eq!(error.message(), "no answer within 60s");
-    let error = peer.cap().invoke::<()>("work", ()).await.unwrap_err();
-    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
+    for call in [
+        peer.cap().invoke::<()>("work", (true,)),
+        // An error of the method's own, whatever it says.
+        peer.cap().invoke::<()>("work", (false,)).timeout(limit),
+    ] {
+        let error = call.await.unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
+    }
 }

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::payload::{LivePayload, encode_bounded};
 use crate::caller::Caller;
-use crate::error::{Error, ErrorKind, Fate};
+use crate::error::{Error, ErrorData, ErrorKind, Fate};
 use crate::limits::LimitKind;
-use crate::message::CarriedContext;
+use crate::message::{CarriedContext, Text};
 use crate::runtime::{Instant, StdInstant};
 use crate::sync::{OnDrop, thread_local};
 
@@ -230,17 +230,20 @@ pub(crate) fn check_metadata(metadata: &[(String, String)], limit: usize) -> Res
     Err(Error::over(LimitKind::MetadataBytes, message).with_fate(Fate::NotSent))
 }
 
-const LATE: &str = "the deadline of the call has passed";
+/// The property of the error of a call whose deadline has passed, by which the caller knows it.
+#[cfg(feature = "tokio")]
+const LATE: &str = "capnode:late";
 
 /// Returns the error of a call whose deadline has passed.
 pub(crate) fn late() -> Error {
-    Error::new(ErrorKind::Timeout, LATE)
+    let data = ErrorData::Wire(Text::Static(r#"{"capnode:late":true}"#));
+    Error::new(ErrorKind::Timeout, "the deadline of the call has passed").with_data(data)
 }
 
 /// Returns `true` for the error of a call whose deadline has passed, here or at the peer.
 #[cfg(feature = "tokio")]
 pub(crate) fn is_late(error: &Error) -> bool {
-    error.message() == LATE
+    error.property(LATE) == Some(true)
 }
 
 /// Returns the context for requests that stand in the values of a call, which have no progress of their own.
