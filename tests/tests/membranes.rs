@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -1034,6 +1035,43 @@ async fn the_ready_policies_refuse_what_they_say() {
     assert_eq!(both.echo(vec![1].into()).await.unwrap_err().message(), "no arguments, please");
     both.leaf().await.unwrap();
     refused(both.leaf().await.unwrap_err());
+}
+
+/// A key that makes a call while it is hashed.
+#[derive(Clone)]
+struct Calling(Arc<Mutex<Option<LeafClient>>>);
+
+impl Hash for Calling {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let leaf = self.0.lock().unwrap().take();
+        if let Some(leaf) = leaf {
+            assert!(poll_once(&mut leaf.peek()).is_ready());
+        }
+        1.hash(state);
+    }
+}
+
+impl PartialEq for Calling {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Calling {}
+
+#[test]
+fn a_key_is_hashed_while_no_lock_is_held() {
+    let key = Calling(Arc::default());
+    let by_key = || {
+        let key = key.clone();
+        move |_: &CallInfo| key.clone()
+    };
+    let hour = Duration::from_secs(3_600);
+    for guard in [policy::calls(2, by_key()), policy::at_most(2, by_key()), policy::rate(2, hour, by_key())] {
+        let leaf = membrane(LeafClient::new(Counted::default()), guard);
+        *key.0.lock().unwrap() = Some(leaf.clone());
+        assert!(matches!(poll_once(&mut leaf.ping()), Poll::Ready(Ok(1))));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,8 @@
 //!
 //! [`calls`], [`at_most`] and [`rate`] count the calls of each key by itself, such as a user or an address. With `|_| ()` all
 //! calls are counted together. Each remembers up to 65,536 keys, and refuses calls with others: `calls` for good, `at_most`
-//! until a call has ended, and `rate` until a period has.
+//! until a call has ended, and `rate` until a period has. A key is remembered by 128 bits of its hash, so its `Hash` has
+//! to take in all that tells it from others.
 
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -29,7 +30,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,9 +175,9 @@ pub fn calls<K: Hash + Eq + Send + 'static>(
     most: u64,
     key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
 ) -> Guard {
-    let made: Mutex<HashMap<K, u64>> = Mutex::default();
+    let (made, digest): (Mutex<HashMap<_, u64>>, _) = (Mutex::default(), digest_by(key));
     authorize(move |call| {
-        let key = key(call);
+        let key = digest(call);
         count(&mut lock(&made), key, most, || format!("all of the {most} calls have been made"))
     })
 }
@@ -187,13 +188,13 @@ pub fn at_most<K: Hash + Eq + Clone + Send + 'static>(
     most: u64,
     key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
 ) -> Guard {
-    let running: Arc<Mutex<HashMap<K, u64>>> = Arc::default();
+    let (running, digest): (Arc<Mutex<HashMap<_, u64>>>, _) = (Arc::default(), digest_by(key));
     authorize(move |call| {
-        let key = key(call);
-        count(&mut lock(&running), key.clone(), most, || format!("{most} calls have not ended"))?;
+        let key = digest(call);
+        count(&mut lock(&running), key, most, || format!("{most} calls have not ended"))?;
         let running = running.clone();
         call.hold(OnDrop(move || {
-            if let Entry::Occupied(mut count) = lock(&running).entry(key.clone()) {
+            if let Entry::Occupied(mut count) = lock(&running).entry(key) {
                 *count.get_mut() -= 1;
                 if *count.get() == 0 {
                     count.remove();
@@ -204,10 +205,22 @@ pub fn at_most<K: Hash + Eq + Clone + Send + 'static>(
     })
 }
 
+/// The hash of a key.
+type Digest = [u64; 2];
+
+/// Returns the hash of the key that `key` gives. Its code is the user's, and runs while no lock is held.
+fn digest_by<K: Hash>(key: impl Fn(&CallInfo) -> K) -> impl Fn(&CallInfo) -> Digest {
+    let hashers = [RandomState::new(), RandomState::new()];
+    move |call| {
+        let key = key(call);
+        hashers.each_ref().map(|hasher| hasher.hash_one(&key))
+    }
+}
+
 /// Counts one more for a key.
-fn count<K: Hash + Eq>(
-    counts: &mut HashMap<K, u64>,
-    key: K,
+fn count(
+    counts: &mut HashMap<Digest, u64>,
+    key: Digest,
     most: u64,
     full: impl FnOnce() -> String,
 ) -> Result<(), Error> {
@@ -236,9 +249,9 @@ pub fn rate<K: Hash + Eq + Send + 'static>(
     period: Duration,
     key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
 ) -> Guard {
-    let windows: Mutex<HashMap<K, (Instant, u32)>> = Mutex::default();
+    let (windows, digest): (Mutex<HashMap<_, (Instant, u32)>>, _) = (Mutex::default(), digest_by(key));
     authorize(move |call| {
-        let (key, now) = (key(call), Instant::now());
+        let (key, now) = (digest(call), Instant::now());
         let mut windows = lock(&windows);
         if windows.len() >= KEYS && !windows.contains_key(&key) {
             windows.retain(|_, (began, _)| now.duration_since(*began) < period);
