@@ -80,7 +80,8 @@ pub struct Limits {
     /// and releases go on meanwhile. Default 1,024, at least 1. More than that in one message end the session; in an
     /// answer, they fail the call that it answers.
     pub running_calls: usize,
-    /// Bytes of parked calls of the peer. Default 16 MiB. More end the session.
+    /// Bytes of calls of the peer that are parked, or that wait for the decision of a [policy](crate::Policy). Default
+    /// 16 MiB. More end the session.
     pub parked_bytes: usize,
     /// Bytes of all calls of the peer that have not ended: those that are parked, those that wait for a result that is
     /// not there yet, and those whose handler runs. A value that is read in several places counts in each of them while

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use capnode::{
-    CallInfo, Cap, Client, Decision, Direction, Error, ErrorKind, Fate, Func, Node, Policy, Reader, policy,
+    CallInfo, Cap, Client, Decision, Direction, Error, ErrorKind, Fate, Func, LimitKind, Node, Policy,
+    Reader, membrane, policy,
 };
 use tokio::sync::Notify;
 
@@ -32,6 +33,7 @@ impl Leaf for Counted {
 trait Tree {
     async fn leaf(&self) -> LeafClient;
     async fn other(&self) -> LeafClient;
+    async fn grown(&self) -> LeafClient;
     async fn leaves(&self) -> Vec<LeafClient>;
     async fn is_own(&self, leaf: LeafClient) -> bool;
     async fn call(&self, callback: Func<fn(u32) -> u32>) -> Result<u32, Error>;
@@ -43,6 +45,7 @@ trait Tree {
 struct Oak {
     leaf: Arc<Counted>,
     other: Arc<Counted>,
+    grows: Arc<Notify>,
     hung: Arc<Notify>,
 }
 
@@ -62,6 +65,11 @@ impl Tree for Oak {
 
     async fn other(&self) -> LeafClient {
         LeafClient::from_arc(self.other.clone())
+    }
+
+    async fn grown(&self) -> LeafClient {
+        self.grows.notified().await;
+        self.leaf().await
     }
 
     async fn leaves(&self) -> Vec<LeafClient> {
@@ -219,6 +227,38 @@ async fn a_call_that_waits_holds_back_later_ones_on_the_same_reference_only() {
     assert_eq!(notes.take(), ["in Leaf.ping(0)", "ping ok", "in Leaf.secret(0)", "secret ok"]);
 }
 
+#[tokio::test]
+async fn what_was_asked_of_a_result_goes_before_what_is_asked_of_it_when_it_is_there() {
+    let oak = Arc::new(Oak::default());
+    let (asked, decide) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (asks, decides) = (asked.clone(), decide.clone());
+    let ask = policy::ask(move |call| {
+        let decided = (call.method() == Some("ping")).then(|| decides.clone());
+        if decided.is_some() {
+            asks.notify_one();
+        }
+        async move {
+            if let Some(decided) = decided {
+                decided.notified().await;
+            }
+            Ok(())
+        }
+    });
+    let tree = behind(oak.clone(), ask).await;
+    let result = tree.grown().pipeline();
+    let first = tokio::spawn(result.ping());
+    let leaf = tree.leaf().await.unwrap();
+    oak.grows.notify_one();
+    asked.notified().await;
+    let (second, third) = (tokio::spawn(leaf.secret()), tokio::spawn(result.secret()));
+    // They have arrived when what follows them is answered.
+    tree.leaf().await.unwrap();
+    assert!(!second.is_finished() && !third.is_finished());
+    decide.notify_one();
+    let all = (first.await.unwrap(), second.await.unwrap(), third.await.unwrap());
+    assert_eq!((all.0.unwrap(), all.1.unwrap(), all.2.unwrap()), (1, 101, 201));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unordered_call_that_waits_holds_back_none() {
     let open = Arc::new(Notify::new());
@@ -254,6 +294,90 @@ async fn a_call_that_is_not_decided_about_until_its_deadline_has_not_been_sent()
     let tree = before(Arc::default(), Never).await;
     let late = tree.leaf().timeout(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!((late.kind(), late.fate()), (ErrorKind::Timeout, Fate::NotSent));
+}
+
+/// Decides nothing, and counts how often it is asked.
+#[derive(Clone)]
+struct Undecided {
+    asked: Arc<AtomicUsize>,
+    is_ordered: bool,
+}
+
+impl Policy for Undecided {
+    fn before(&self, _: &CallInfo) -> Decision {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let decision = Decision::wait(std::future::pending());
+        if self.is_ordered { decision } else { decision.unordered() }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_cannot_pile_up_calls_that_wait_for_a_decision() {
+    const CALL: usize = 1 << 20;
+    let text = "x".repeat(CALL);
+    for (is_layer, is_ordered) in [(true, true), (true, false), (false, true), (false, false)] {
+        let policy = Undecided { asked: Arc::default(), is_ordered };
+        let (tree, asked) = (TreeClient::new(Oak::default()), policy.asked.clone());
+        let node = if is_layer {
+            Node::builder().index(tree).layer(policy).build()
+        } else {
+            Node::new(membrane(tree, policy))
+        };
+        let (here, there) = capnode::transport::pair();
+        let connection = node.serve(there).await.unwrap();
+        let peer: Cap = capnode::connect_over(here).await.unwrap();
+        // The peer would send 1 GiB.
+        let (mut calls, mut most) = (Vec::new(), 0);
+        while calls.len() < 1_024 && !connection.is_closed() {
+            calls.push(tokio::spawn(peer.invoke::<()>("leaf", (text.clone(),))));
+            tokio::task::yield_now().await;
+            if !connection.is_closed() {
+                most = most.max(connection.report().parked_bytes);
+                assert!(asked.load(Ordering::SeqCst) <= 1 || !is_ordered);
+            }
+        }
+        let error = connection.closed().await;
+        assert_eq!((error.limit(), calls.len() < 64), (Some(LimitKind::ParkedBytes), true), "{error}");
+        let limit = connection.report().limits.parked_bytes;
+        assert!(limit / 2 < most && most <= limit + 2 * CALL, "{most}");
+        // Nothing is held when all have failed.
+        for call in calls {
+            call.await.unwrap().unwrap_err();
+        }
+        assert_eq!(connection.report().parked_bytes, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_decided_about_is_no_longer_counted_as_waiting() {
+    let decide = Arc::new(Notify::new());
+    let decides = decide.clone();
+    let ask = policy::ask(move |_| {
+        let decides = decides.clone();
+        async move {
+            decides.notified().await;
+            Ok(())
+        }
+    });
+    let (here, there) = capnode::transport::pair();
+    let node = Node::builder().index(TreeClient::new(Oak::default())).layer(ask).build();
+    let connection = node.serve(there).await.unwrap();
+    let tree: TreeClient = capnode::connect_over(here).await.unwrap();
+    let hanging = tree.cap().invoke::<()>("hang", ("x".repeat(5_000),));
+    let (first, second) = (tokio::spawn(hanging), tokio::spawn(tree.leaf()));
+    while connection.report().parked_bytes <= 5_000 {
+        tokio::task::yield_now().await;
+    }
+    decide.notify_one();
+    while connection.report().parked_bytes > 5_000 {
+        tokio::task::yield_now().await;
+    }
+    // It runs on, and the second one waits.
+    assert!(connection.report().call_bytes > 5_000 && connection.report().parked_bytes > 0);
+    decide.notify_one();
+    second.await.unwrap().unwrap();
+    assert_eq!(connection.report().parked_bytes, 0);
+    first.abort();
 }
 
 #[tokio::test]

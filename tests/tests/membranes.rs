@@ -721,6 +721,63 @@ async fn a_decision_that_waits_holds_back_what_follows_on_the_reference_alone() 
 }
 
 #[tokio::test]
+async fn what_was_asked_of_a_promise_goes_before_what_is_asked_of_its_resolution() {
+    for is_part in [false, true] {
+        let (world, decide) = (world(), Arc::new(tokio::sync::Notify::new()));
+        let decides = decide.clone();
+        let membrane = Membrane::new(policy::ask(move |call: &CallInfo| {
+            let decided = call.path().ends_with("ping").then(|| decides.clone());
+            async move {
+                if let Some(decided) = decided {
+                    decided.notified().await;
+                }
+                Ok(())
+            }
+        }));
+        let vault = VaultClient::from_arc(world.inside.clone());
+        let (later, resolver) = capnode::promise::<LeafClient>();
+        let (later_vault, vault_resolver) = capnode::promise::<VaultClient>();
+        let part = LeafClient::from_cap(later_vault.cap().at("pinned"));
+        let stand_in = membrane.wrap(if is_part { part } else { later });
+        let mut first = stand_in.ping();
+        assert!(poll_once(&mut first).is_pending());
+        resolver.resolve(world.raw.clone());
+        vault_resolver.resolve(vault);
+        let resolved = if is_part { stand_in.clone() } else { membrane.wrap(world.raw.clone()) };
+        let (mut second, mut third) = (resolved.peek(), stand_in.peek());
+        assert!(poll_once(&mut second).is_pending(), "it overtakes, part: {is_part}");
+        assert!(poll_once(&mut third).is_pending(), "it overtakes, part: {is_part}");
+        decide.notify_one();
+        assert_eq!((first.await.unwrap(), second.await.unwrap(), third.await.unwrap()), (1, 1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_call_of_a_promise_is_asked_about_once_it_is_known_what_that_is() {
+    let world = world();
+    // The promise of an object with another interface, whose method has the name that is listed.
+    let membrane = Membrane::new(policy::only(["Vault.ping", "Vault.leaf"]));
+    let (later, resolver) = capnode::promise::<LeafClient>();
+    let stand_in = membrane.wrap::<Cap>(later.into());
+    let mut call = stand_in.invoke::<usize>("ping", ());
+    assert!(poll_once(&mut call).is_pending());
+    resolver.resolve(world.raw.clone());
+    assert_eq!(call.await.unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(world.pings.load(Ordering::SeqCst), 0);
+    // One that stands for something of the outside is that.
+    let own = LeafClient::new(Counted::default());
+    let (later, resolver) = capnode::promise::<LeafClient>();
+    let stand_in = world.membrane.wrap(later);
+    world.vault.hold(own).await.unwrap();
+    resolver.resolve(world.inside.got.lock().unwrap()[0].clone());
+    world.noted.0.lock().unwrap().clear();
+    assert_eq!(stand_in.ping().await.unwrap(), 1);
+    assert!(world.noted.0.lock().unwrap().is_empty());
+    world.membrane.revoke(Error::rejected("over"));
+    assert_eq!(stand_in.ping().await.unwrap_err().message(), "over");
+}
+
+#[tokio::test]
 async fn what_waits_behind_a_decision_is_let_go_when_nobody_wants_it() {
     let world = world();
     let (sender, decided) = tokio::sync::oneshot::channel::<()>();
@@ -766,11 +823,11 @@ fn what_waits_for_a_decision_counts_as_calls_of_its_peer() {
     pair.settle();
     let held = pair.accepting().report();
     assert_eq!(held.tables.running, 2);
-    assert!(held.call_bytes > 2_000, "{}", held.call_bytes);
+    assert!(held.call_bytes > 2_000 && held.parked_bytes > 2_000, "{held:?}");
     drop(calls);
     pair.settle();
     let held = pair.accepting().report();
-    assert_eq!((held.tables.running, held.call_bytes), (0, 0));
+    assert_eq!((held.tables.running, held.call_bytes, held.parked_bytes), (0, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

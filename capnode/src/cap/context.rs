@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorData, ErrorKind, Fate};
 use crate::limits::LimitKind;
 use crate::message::{CarriedContext, Text};
 use crate::runtime::{Instant, StdInstant};
+use crate::sync::atomic::AtomicUsize;
 use crate::sync::{OnDrop, thread_local};
 
 /// The callback for the progress of a call.
@@ -73,6 +74,8 @@ pub struct Context(Arc<Parts>);
 #[derive(Clone, Default)]
 struct Parts {
     caller: Option<Caller>,
+    /// Bytes of calls of the caller's connection that wait for the decisions of policies.
+    undecided: Option<Arc<AtomicUsize>>,
     deadline: Option<Instant>,
     metadata: Vec<(String, String)>,
     /// The names beside `traceparent` that calls inherit.
@@ -92,7 +95,8 @@ pub fn context() -> Option<Context> {
 impl Context {
     /// Creates the context of the calls of a peer that say nothing themselves.
     pub(crate) fn of_caller(caller: Caller, inherits: Option<Arc<[String]>>) -> Self {
-        Self(Arc::new(Parts { caller: Some(caller), inherits, ..Parts::default() }))
+        let (caller, undecided) = (Some(caller), Some(Arc::default()));
+        Self(Arc::new(Parts { caller, undecided, inherits, ..Parts::default() }))
     }
 
     /// Returns the connection of the peer that has made the call. `None` for a caller in this program.
@@ -134,6 +138,11 @@ impl Context {
     /// Returns the deadline by the clock of the library.
     pub(crate) fn ends_at(&self) -> Option<Instant> {
         self.0.deadline
+    }
+
+    /// Returns the counter of bytes that wait for the decisions of policies, for a call of a peer.
+    pub(crate) fn undecided(&self) -> Option<&Arc<AtomicUsize>> {
+        self.0.undecided.as_ref()
     }
 
     /// Returns the receiver of progress.

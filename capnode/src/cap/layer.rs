@@ -9,7 +9,7 @@ use super::Cap;
 use super::edge::Edge;
 use super::line::{Gate, Line, enter, hold};
 use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, is_idle, tell};
-use super::promise::{Asked, Holder};
+use super::promise::{Asked, Holder, Promise};
 use super::request::Request;
 use super::response::{FirstPoll, Response};
 use crate::error::Fate;
@@ -57,9 +57,9 @@ impl Way {
         }
     }
 
-    /// An id that is equal for calls whose order matters.
+    /// An id that is equal for calls whose order matters. The target is no promise, which may become something else.
     fn key(&self) -> (ObjectId, bool) {
-        (self.target().nearest().object_id(), matches!(self, Way::In(_)))
+        (self.target().object_id(), matches!(self, Way::In(_)))
     }
 
     /// The way of a call that has waited: it is awaited, whoever uses its result.
@@ -114,8 +114,9 @@ impl Layer {
                 let way = way.awaited();
                 let held = || held.map_or_else(|| self.hold(&way), Arc::clone);
                 let held = decided.is_ordered.then(held);
-                let (layer, mut request) = (self.clone(), request.take());
-                hold(held, decided.decided, move || layer.pass(way, &mut request, None, call))
+                let layer = self.clone();
+                let pass = move |mut request: Request| layer.pass(way, &mut request, None, call);
+                hold(held, decided.decided, request.take(), pass)
             }
         }
     }
@@ -175,10 +176,18 @@ impl Edge for Layer {
 
     fn take_in(
         self: Arc<Self>,
-        target: Cap,
+        mut target: Cap,
         request: &mut Request,
         first: Option<FirstPoll<'_>>,
     ) -> Response {
+        // What is asked of a promise is asked of its resolution, so that it has one place among all that is.
+        while let Some(nearer) = target.behind_promise(request) {
+            if let Some(promise) = nearer.promise() {
+                let arrival = move |to, mut request: Request| self.take_in(to, &mut request, None);
+                return Promise::request_by(promise, request.take(), Some(Box::new(arrival)));
+            }
+            target = nearer;
+        }
         self.cross(Way::In(target), request, first)
     }
 

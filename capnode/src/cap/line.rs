@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::inbound::{ENTRY, HeldBytes};
 use super::policy::{panicked, refusal};
 use super::promise::{Asked, Holder, Requests};
-use super::request::Request;
+use super::request::{Member, Request};
 use super::response::{Method, Outcome, Response, ResultSlot};
 use crate::error::{Error, Fate};
 use crate::panics::catch_panic;
@@ -59,8 +60,8 @@ pub(super) fn enter<G: Gate>(gate: &Arc<G>, request: Request) -> Response {
         let mut line = lock(&gate.line().0);
         if line.undecided > 0 {
             // It lives as long as the decision is waited for.
-            let holder = Arc::downgrade(gate);
-            return line.waiting.push(request, holder);
+            let (counted, holder) = (undecided_bytes(&request), Arc::downgrade(gate));
+            return line.waiting.push(request, holder, None, counted);
         }
     }
     gate.admit(request).0
@@ -72,6 +73,8 @@ struct Held<G: Gate> {
     /// Makes the request; `None` once it is decided about.
     pass: Option<Box<dyn FnOnce() -> Response + Send>>,
     turn: Option<Turn<G>>,
+    /// The bytes of the request, if it is a peer's; `None` once it is decided about.
+    counted: Option<HeldBytes>,
     response: Option<Response>,
 }
 
@@ -87,6 +90,7 @@ impl<G: Gate> Method for Held<G> {
             (Err(error), _) => Response::error(error.with_fate(Fate::NotSent)),
             (Ok(()), None) => Response::error(refusal("it was decided about before")),
         };
+        self.counted = None;
         // The others go after it.
         self.turn = None;
         let polled = response.poll(cx, place);
@@ -100,19 +104,31 @@ impl<G: Gate> Method for Held<G> {
     }
 }
 
+/// Counts the bytes of a request that waits for a decision among those of the connection of its caller.
+fn undecided_bytes(request: &Request) -> Option<HeldBytes> {
+    let all = request.options.context.as_ref()?.undecided()?;
+    let member = match &request.member {
+        Member::Path(path) => path.len(),
+        Member::Method(..) => 0,
+    };
+    Some(HeldBytes::new(all, request.args.len() + member + ENTRY))
+}
+
 /// Waits for the decision about a request, which `pass` makes. Later ones of `gate` wait for it. Returns `true` beside the
 /// response if there is a gate.
 pub(super) fn hold<G: Gate>(
     gate: Option<Arc<G>>,
     decided: BoxFuture<Result<(), Error>>,
-    pass: impl FnOnce() -> Response + Send + 'static,
+    request: Request,
+    pass: impl FnOnce(Request) -> Response + Send + 'static,
 ) -> (Response, bool) {
+    let (counted, pass) = (undecided_bytes(&request), Box::new(move || pass(request)));
     let turn = gate.map(|gate| {
         lock(&gate.line().0).undecided += 1;
         Turn(gate)
     });
     let waits = turn.is_some();
-    let held = Held { decided, pass: Some(Box::new(pass)), turn, response: None };
+    let held = Held { decided, pass: Some(pass), turn, counted, response: None };
     (Response::of_method(Box::pin(held)), waits)
 }
 
@@ -130,7 +146,7 @@ fn advance<G: Gate>(gate: &Arc<G>) {
             }
             next
         };
-        let Some((request, sender)) = next else { return };
+        let Some(Asked { request, sender, .. }) = next else { return };
         if sender.is_canceled() {
             continue;
         }

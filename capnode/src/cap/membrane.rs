@@ -17,7 +17,7 @@ use super::line::{Gate, Line, enter, hold};
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
 use super::policy::{CallInfo, Decision, Direction, Policy, Waiting, around, ask, refusal, tell};
-use super::promise::{Asked, Holder};
+use super::promise::{Asked, Holder, Promise};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
 use super::response::{FirstPoll, Reply, Response};
@@ -85,7 +85,7 @@ impl Border {
 
     /// Ends it: what has crossed works no more, and its targets are dropped.
     pub(crate) fn revoke(&self, reason: Error) {
-        // What was sent may have run. To what was not, that is said.
+        // That is the fate of a call that was sent. `Request::failing_with` changes it for one that was not.
         let reason = &for_both(reason).with_fate(Fate::MayHaveRun);
         let (wrappers, watchers) = {
             let mut state = lock(&self.state);
@@ -102,7 +102,7 @@ impl Border {
         for wrapper in wrappers.into_values().filter_map(|wrapper| wrapper.upgrade()) {
             targets.extend(lock(&wrapper.target).take());
             let mut waiting = wrapper.line.end();
-            while let Some((request, sender)) = waiting.pop() {
+            while let Some(Asked { request, sender, .. }) = waiting.pop() {
                 // If it is refused, its caller has given up just now.
                 drop(sender.send(Response::error(request.failing_with(reason.clone()))));
             }
@@ -291,12 +291,32 @@ impl Wrapper {
         lock(&self.target).clone()
     }
 
+    /// Makes a request by way of this. What is asked of a promise is asked of its resolution, so that it has one place
+    /// among all that is.
+    fn enter(self: &Arc<Self>, mut request: Request) -> Response {
+        let Some(target) = self.target() else {
+            return Response::error(request.failing_with(self.border.closed()));
+        };
+        let reads_result = self.is_result && request.args.is_read() && request.member.is_whole();
+        let nearer = if reads_result { None } else { target.behind_promise(&mut request) };
+        let Some(nearer) = nearer else { return enter(self, request) };
+        let (border, side) = (self.border.clone(), self.side);
+        let arrival = move |to: Cap, request: Request| {
+            let home = border.unwrap(&to, side.other());
+            home.unwrap_or_else(|| border.wrapper(to, side, false)).forward(request)
+        };
+        let Some(promise) = nearer.promise() else { return arrival(nearer, request) };
+        if let Err(error) = write_request(&target, &mut request) {
+            return Response::error(error);
+        }
+        let mut response = Promise::request_by(promise, request, Some(Box::new(arrival)));
+        let border = self.border.clone();
+        Response::handler(async move { border.until_revoked(|cx| response.poll(cx, None)).await })
+    }
+
     /// Takes all that a request carries across.
     fn cross_request(&self, target: &Cap, request: &mut Request) -> Result<(), Error> {
-        let bytes = target.writes_within().unwrap_or(usize::MAX);
-        bounds::writing(bytes, || request.args.write(bytes))
-            .map_err(|error| request.member.explain(error))?;
-        request.typed = false;
+        write_request(target, request)?;
         let holder = self.side.other();
         request.args = match std::mem::replace(&mut request.args, Args::Read) {
             Args::Wire(args) => Args::Wire(self.border.cross_payload(args, holder)?),
@@ -414,10 +434,19 @@ impl Gate for Wrapper {
                 let (border, wrapper) = (self.border.clone(), self.clone());
                 let decided = async move { border.until_revoked(|cx| decided.as_mut().poll(cx)).await };
                 let gate = is_ordered.then(|| self.clone());
-                hold(gate, Box::pin(decided), move || wrapper.pass(target, request, Some(call)))
+                let pass = move |request| wrapper.pass(target, request, Some(call));
+                hold(gate, Box::pin(decided), request, pass)
             }
         }
     }
+}
+
+/// Writes the arguments of a request, so that the references in it are seen.
+fn write_request(target: &Cap, request: &mut Request) -> Result<(), Error> {
+    let bytes = target.writes_within().unwrap_or(usize::MAX);
+    bounds::writing(bytes, || request.args.write(bytes)).map_err(|error| request.member.explain(error))?;
+    request.typed = false;
+    Ok(())
 }
 
 impl Drop for Wrapper {
@@ -458,7 +487,7 @@ impl RequestTarget for WrapperTarget {
 
     fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
         match local.downcast::<Wrapper>() {
-            Some(wrapper) => enter(&wrapper, request.take()),
+            Some(wrapper) => wrapper.enter(request.take()),
             None => Response::error(refusal("the membrane is gone")),
         }
     }

@@ -45,7 +45,8 @@ use crate::thin_vec::ThinVec;
 /// }
 /// ```
 ///
-/// A policy that panics refuses the call.
+/// A call of a promise is asked about when the promise is resolved, as a call of what it stands for then. A policy that
+/// panics refuses the call.
 pub trait Policy: Send + Sync + 'static {
     /// Decides about a call that is about to cross. A decision that is made at once keeps the order of the calls.
     fn before(&self, call: &CallInfo) -> Decision {
@@ -83,7 +84,7 @@ pub enum Decision {
     Refuse(Error),
     /// The call crosses when the future gives `Ok`, and fails with its error otherwise. Later calls on the same
     /// reference wait for it, unless it is [unordered](Self::unordered), and no others do. A caller that gives up drops the
-    /// future.
+    /// future. The calls of a peer that wait count as [`Limits::parked_bytes`](crate::Limits::parked_bytes).
     Wait(Waiting),
 }
 

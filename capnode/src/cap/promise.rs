@@ -10,9 +10,10 @@ use futures_channel::oneshot;
 
 use super::broken::{BrokenSlot, Watchers};
 use super::data::to_cap;
+use super::inbound::HeldBytes;
 use super::request::Request;
 use super::response::{self, Outcome, Reply, Response};
-use super::{Cap, depth};
+use super::{Cap, depth, too_many_hops};
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Mutex, lock};
 
@@ -58,7 +59,16 @@ struct Waiting {
     asked: Option<Asked>,
 }
 
-pub(super) type Asked = (Request, oneshot::Sender<Response>);
+/// A request that waits, with the receiver of its response.
+pub(super) struct Asked {
+    pub(super) request: Request,
+    pub(super) sender: oneshot::Sender<Response>,
+    /// The way to the resolution of a promise, if the request does not go there straight.
+    arrival: Option<Arrival>,
+}
+
+/// Makes a request of the resolution of a promise.
+pub(super) type Arrival = Box<dyn FnOnce(Cap, Request) -> Response + Send>;
 
 /// A holder of requests that wait.
 pub(super) trait Holder: Send + Sync {
@@ -67,12 +77,19 @@ pub(super) trait Holder: Send + Sync {
 }
 
 impl Requests {
-    /// Has a request wait in `holder`, which holds these.
-    pub(super) fn push(&mut self, request: Request, holder: Weak<dyn Holder>) -> Response {
+    /// Has a request wait in `holder`, which holds these. So long its bytes are `counted`.
+    pub(super) fn push(
+        &mut self,
+        request: Request,
+        holder: Weak<dyn Holder>,
+        arrival: Option<Arrival>,
+        counted: Option<HeldBytes>,
+    ) -> Response {
         self.last += 1;
         let (sender, response) = oneshot::channel();
-        self.line.push_back(Waiting { number: self.last, asked: Some((request, sender)) });
-        let queued = QueuedRequest { holder: Some(holder), number: self.last, response };
+        let asked = Some(Asked { request, sender, arrival });
+        self.line.push_back(Waiting { number: self.last, asked });
+        let queued = QueuedRequest { holder: Some(holder), number: self.last, response, counted };
         Response(response::State::Queued(queued))
     }
 
@@ -105,13 +122,15 @@ pub(super) struct QueuedRequest {
     holder: Option<Weak<dyn Holder>>,
     number: u64,
     response: oneshot::Receiver<Response>,
+    /// Bytes that are counted as long as it waits.
+    counted: Option<HeldBytes>,
 }
 
 impl QueuedRequest {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, oneshot::Canceled>> {
         let polled = Pin::new(&mut self.response).poll(cx);
         if polled.is_ready() {
-            self.holder = None;
+            (self.holder, self.counted) = (None, None);
         }
         polled
     }
@@ -193,17 +212,22 @@ impl Promise {
     }
 
     pub(crate) fn request(this: &Arc<Self>, request: Request) -> Response {
+        Self::request_by(this, request, None)
+    }
+
+    /// Makes a request, by way of `arrival` if there is one, once the promise is resolved.
+    pub(super) fn request_by(this: &Arc<Self>, request: Request, arrival: Option<Arrival>) -> Response {
         let cap = {
             let mut state = lock(&this.state);
             match &mut *state {
                 State::Waiting { requests, .. } | State::Passing { requests, .. } => {
                     let holder = Arc::downgrade(this);
-                    return requests.push(request, holder);
+                    return requests.push(request, holder, arrival, None);
                 }
                 State::Resolved(cap) => cap.clone(),
             }
         };
-        cap.nearest().forward(request)
+        arrive(cap.nearest(), request, arrival)
     }
 
     /// Has `slot` called when the promise breaks. Once it is resolved, returns the reference to watch instead.
@@ -259,15 +283,15 @@ impl Promise {
                 }
                 next
             };
-            let Some((request, response)) = next else { return };
+            let Some(Asked { request, sender, arrival }) = next else { return };
             // The caller has given up before anything began.
-            if response.is_canceled() {
+            if sender.is_canceled() {
                 continue;
             }
             // A handler begins when it is first polled, and these begin in their order.
-            let started = to.clone().forward(request).started();
+            let started = arrive(to.clone(), request, arrival).started();
             // If it is refused, its caller has given up just now; dropping it cancels.
-            drop(response.send(started));
+            drop(sender.send(started));
         }
     }
 
@@ -298,6 +322,13 @@ impl Promise {
                 None => return false,
             }
         }
+    }
+}
+
+fn arrive(to: Cap, request: Request, arrival: Option<Arrival>) -> Response {
+    match arrival {
+        None => to.forward(request),
+        Some(arrival) => depth::with_hop_limit(|| arrival(to, request)).unwrap_or_else(too_many_hops),
     }
 }
 

@@ -80,10 +80,35 @@ impl PropertyRef {
     }
 
     pub(super) fn request(&self, request: Request) -> Response {
+        self.cap.clone().forward(self.outward(request))
+    }
+
+    /// Returns a request of this as one of the reference that it is a part of.
+    fn outward(&self, request: Request) -> Request {
         let call = self.getter && !request.args.is_read();
         let request =
             if call && request.member.is_whole() { Request { args: Args::Read, ..request } } else { request };
-        self.cap.clone().forward(request.under(&self.path))
+        request.under(&self.path)
+    }
+}
+
+impl Cap {
+    /// Returns the nearest resolution of the promise that this is, or is a part of, and makes `request` one of that.
+    /// `None` if there is no promise.
+    pub(super) fn behind_promise(&self, request: &mut Request) -> Option<Cap> {
+        let mut parts = Vec::new();
+        let mut of = self;
+        while let Kind::Property(at) = &of.0 {
+            parts.push(at);
+            of = &at.cap;
+        }
+        if !matches!(of.0, Kind::Promise(_)) {
+            return None;
+        }
+        for part in parts {
+            *request = part.outward(request.take());
+        }
+        Some(of.nearest())
     }
 }
 

@@ -353,6 +353,11 @@ impl Link {
         self.untaken.load(Ordering::Relaxed)
     }
 
+    /// Returns the bytes of the peer's calls that wait for the decisions of policies.
+    pub(super) fn undecided(&self) -> usize {
+        self.context.undecided().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+    }
+
     /// Starts a call of the peer: here, if it completes at once. Otherwise it becomes a task, and values unfolded for it
     /// count with it.
     fn start(self: &Arc<Self>, call: InboundCall) {
@@ -541,9 +546,9 @@ impl Link {
             return Ok(Some(Work::Run(call)));
         }
         let calls = state.session.running();
-        match state.inbox.admit(call, calls, || state.entries.own_calls(), &self.limits)? {
+        match state.inbox.admit(call, calls, || state.entries.own_calls(), &self.limits) {
             Some(call) => Ok(Some(Work::Run(call))),
-            None => state.inbox.check(self.untaken(), &self.limits).map(|()| None),
+            None => state.inbox.check(self.untaken(), self.undecided(), &self.limits).map(|()| None),
         }
     }
 

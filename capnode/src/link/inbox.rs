@@ -33,24 +33,21 @@ impl Inbox {
         self.parked.is_empty() && (calls <= most || calls <= most + own_calls())
     }
 
-    /// Returns the call if it may run now, see [`has_room`](Self::has_room); otherwise it waits.
+    /// Returns the call if it may run now, see [`has_room`](Self::has_room); otherwise it waits, which has to be
+    /// [checked](Self::check).
     pub(super) fn admit(
         &mut self,
         call: InboundCall,
         calls: usize,
         own_calls: impl FnOnce() -> usize,
         limits: &Limits,
-    ) -> Result<Option<InboundCall>, Error> {
+    ) -> Option<InboundCall> {
         if self.has_room(calls, own_calls, limits) {
-            return Ok(Some(call));
+            return Some(call);
         }
         self.parked_bytes += call.bytes;
         self.parked.insert(call.answer, call);
-        if self.parked_bytes > limits.parked_bytes {
-            let message = format!("more than {} bytes of calls are waiting", limits.parked_bytes);
-            return Err(Error::over(LimitKind::ParkedBytes, message));
-        }
-        Ok(None)
+        None
     }
 
     /// Returns `true` if a call waits that may run now, where `calls` have not ended.
@@ -136,8 +133,13 @@ impl Inbox {
         true
     }
 
-    /// Returns an error if there is no room for all calls that have not ended, with `untaken` bytes of outcomes.
-    pub(super) fn check(&self, untaken: usize, limits: &Limits) -> Result<(), Error> {
+    /// Returns an error if there is no room for all calls that have not ended, with `untaken` bytes of outcomes. Of those
+    /// that have been started, `undecided` bytes wait for the decisions of policies.
+    pub(super) fn check(&self, untaken: usize, undecided: usize, limits: &Limits) -> Result<(), Error> {
+        if self.parked_bytes + undecided > limits.parked_bytes {
+            let message = format!("more than {} bytes of calls are waiting", limits.parked_bytes);
+            return Err(Error::over(LimitKind::ParkedBytes, message));
+        }
         let limit = limits.call_bytes;
         if self.bytes() + untaken <= limit {
             return Ok(());

@@ -195,7 +195,7 @@ impl Link {
     /// Ends the session if there is no room for all calls that have not ended.
     pub(super) fn check_calls(&self, state: &State, effects: &mut Effects) {
         if state.lifecycle.error().is_none() {
-            if let Err(error) = state.inbox.check(self.untaken(), &self.limits) {
+            if let Err(error) = state.inbox.check(self.untaken(), self.undecided(), &self.limits) {
                 effects.push(Effect::BreakOff(error));
             }
         }

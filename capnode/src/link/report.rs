@@ -14,7 +14,7 @@ pub struct Report {
     pub tables: Tables,
     /// Calls of the peer that wait until others have ended.
     pub parked_calls: usize,
-    /// Bytes of the parked calls.
+    /// Bytes of the parked calls, and of the running ones that wait for the decision of a policy.
     pub parked_bytes: usize,
     /// Bytes of all calls of the peer that have not ended, parked ones included.
     pub call_bytes: usize,
@@ -48,7 +48,7 @@ impl Link {
             Report {
                 tables: self.tables_of(state),
                 parked_calls: state.inbox.parked(),
-                parked_bytes: state.inbox.parked_bytes(),
+                parked_bytes: state.inbox.parked_bytes() + self.undecided(),
                 call_bytes: state.inbox.bytes(),
                 kept_bytes: state.entries.kept_bytes(),
                 unwritten_bytes: state.outbox.unwritten() + state.outbox.waiting_bytes(),
