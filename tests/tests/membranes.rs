@@ -9,11 +9,12 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use capnode::sans_io::{Core, Pair, Side};
+use capnode::sans_io::{Core, Endpoint, Pair, Side};
 use capnode::value::{Body, GraphBuilder, Response};
 use capnode::{
     Bytes, CallError, CallInfo, Cap, Client, Connection, Decision, Dialect, Direction, Error, ErrorKind,
-    Fate, Func, Membrane, Node, Object, Policy, Reader, Registry, Value, Writer, membrane, policy, revocable,
+    Fate, Func, Membrane, Node, Object, Policy, Reader, Registry, Resolver, Value, Writer, membrane, policy,
+    revocable,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -60,6 +61,11 @@ trait Vault {
     async fn object(&self) -> Cap;
     async fn reporting(&self);
     async fn collector(&self) -> Writer<Func<fn(LeafClient) -> ()>>;
+    async fn write_into(&self, writer: Writer<LeafClient>);
+    async fn promised(&self) -> Reader<LeafClient>;
+    async fn never(&self) -> LeafClient;
+    async fn thrown(&self) -> Result<(), Error>;
+    async fn thrown_by_stream(&self) -> Reader<usize>;
     async fn tell(&self, leaf: LeafClient) -> Vec<bool>;
     async fn hold(&self, leaf: LeafClient) -> LeafClient;
     async fn read_in(&self, leaves: Reader<LeafClient>) -> usize;
@@ -103,9 +109,19 @@ struct Inside {
     got: Mutex<Vec<LeafClient>>,
     /// The errors that it has been given.
     errors: Arc<Mutex<Vec<Error>>>,
+    resolvers: Mutex<Vec<Resolver<LeafClient>>>,
 }
 
 impl Inside {
+    fn new(leaf: LeafClient) -> Self {
+        Self { leaf, got: Mutex::default(), errors: Arc::default(), resolvers: Mutex::default() }
+    }
+
+    /// An error with the leaf in its properties.
+    fn error(&self) -> Error {
+        Error::rejected("thrown").with_property("leaf", &self.leaf).unwrap()
+    }
+
     /// An error with a cause, which could hold anything.
     fn caused_error() -> Error {
         Error::rejected("caused").with_source(Marked { secret: Some(1) })
@@ -194,6 +210,39 @@ impl Vault for Inside {
         writer
     }
 
+    async fn write_into(&self, mut writer: Writer<LeafClient>) {
+        writer.write(self.leaf.clone()).await.unwrap();
+        // Its reader may have seen enough.
+        let _closed = writer.close().await;
+    }
+
+    async fn promised(&self) -> Reader<LeafClient> {
+        let (later, resolver) = capnode::promise::<LeafClient>();
+        let leaf = self.leaf.clone();
+        tokio::spawn(async move {
+            // The chunk has arrived by then.
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            resolver.resolve(leaf);
+        });
+        Reader::from_iter([later])
+    }
+
+    async fn never(&self) -> LeafClient {
+        let (never, resolver) = capnode::promise::<LeafClient>();
+        self.resolvers.lock().unwrap().push(resolver);
+        never
+    }
+
+    async fn thrown(&self) -> Result<(), Error> {
+        Err(self.error())
+    }
+
+    async fn thrown_by_stream(&self) -> Reader<usize> {
+        Reader::fallible(futures_util::stream::iter([Err::<usize, _>(self.error())]))
+    }
+
     async fn tell(&self, leaf: LeafClient) -> Vec<bool> {
         vec![leaf == self.leaf, leaf.cap().local::<Counted>().is_some()]
     }
@@ -255,7 +304,7 @@ impl Vault for Inside {
     }
 
     async fn failed(&self) -> VaultClient {
-        let other = Inside { leaf: self.leaf.clone(), got: Mutex::default(), errors: Arc::default() };
+        let other = Inside::new(self.leaf.clone());
         let error = VaultClient::new(other).cap().invoke::<()>("failing", ()).await.unwrap_err();
         VaultClient::from_cap(Cap::broken(error))
     }
@@ -295,7 +344,7 @@ struct World {
 fn world() -> World {
     let pings = Arc::new(AtomicUsize::new(0));
     let raw = LeafClient::new(Counted(pings.clone()));
-    let inside = Arc::new(Inside { leaf: raw.clone(), got: Mutex::default(), errors: Arc::default() });
+    let inside = Arc::new(Inside::new(raw.clone()));
     let noted = Arc::new(Noting::default());
     let membrane = Membrane::new(noted.clone());
     let vault = membrane.wrap(VaultClient::from_arc(inside.clone()));
@@ -361,11 +410,49 @@ fn ways_out() -> Vec<Way> {
                 leaves.next().await.unwrap().unwrap().into()
             })
         }),
+        ("promise in a stream", false, |vault| {
+            Box::pin(async move {
+                let mut leaves = vault.promised().await.unwrap();
+                leaves.next().await.unwrap().unwrap().into()
+            })
+        }),
+        ("into a writer", false, |vault| {
+            Box::pin(async move {
+                let (writer, mut reader) = capnode::pipe::<LeafClient>();
+                let writing = tokio::spawn(vault.write_into(writer).into_future());
+                let leaf = reader.next().await.unwrap().unwrap().into();
+                drop(reader);
+                writing.await.unwrap().unwrap();
+                leaf
+            })
+        }),
+        ("property of an error", false, |vault| {
+            Box::pin(async move {
+                let error = vault.cap().invoke::<()>("thrown", ()).await.unwrap_err();
+                error.property::<LeafClient>("leaf").unwrap().into()
+            })
+        }),
+        ("property of the error of a stream", false, |vault| {
+            Box::pin(async move {
+                let error = vault.thrown_by_stream().await.unwrap().next().await.unwrap().unwrap_err();
+                error.property::<LeafClient>("leaf").unwrap().into()
+            })
+        }),
         ("in a value", false, |vault| {
             Box::pin(async move {
                 let value = vault.value().await.unwrap();
                 let Some(Value::Array(list)) = value.member("list") else { panic!("a list") };
                 member(&Value::from([("leaf", list[0].clone())]), &["leaf"])
+            })
+        }),
+        ("in a record of functions", true, |vault| {
+            Box::pin(async move {
+                let value = vault.value().await.unwrap();
+                let Some(Value::Array(list)) = value.member("list") else { panic!("a list") };
+                match &list[0] {
+                    Value::Cap(leaf) => leaf.at("ping"),
+                    record => member(record, &["ping"]),
+                }
             })
         }),
         ("in a shared value", false, |vault| {
@@ -446,17 +533,41 @@ async fn ping(got: &Cap, is_function: bool) -> Result<usize, Error> {
     if is_function { got.apply(()).await } else { LeafClient::from_cap(got.clone()).ping().await }
 }
 
+impl World {
+    /// Returns the stand-in for the vault in the hands of the other side: as the inside it is lent to the outside, and as
+    /// something of the outside's own it is an argument of a function inside.
+    async fn lent(&self, way: Direction) -> VaultClient {
+        if way == Direction::Inward {
+            return self.vault.clone();
+        }
+        let (sender, mut taken) = tokio::sync::mpsc::unbounded_channel();
+        let take = Func::<fn(VaultClient) -> ()>::new(move |vault: VaultClient| {
+            let sender = sender.clone();
+            async move { sender.send(vault).unwrap() }
+        });
+        self.membrane.wrap(take).call(VaultClient::from_arc(self.inside.clone())).await.unwrap();
+        taken.recv().await.unwrap()
+    }
+}
+
 #[tokio::test]
-async fn nothing_comes_out_unwrapped_and_nothing_works_when_it_is_revoked() {
+async fn nothing_crosses_unwrapped_and_nothing_works_when_it_is_revoked() {
+    for direction in [Direction::Inward, Direction::Outward] {
+        nothing_crosses_unwrapped(direction).await;
+    }
+}
+
+async fn nothing_crosses_unwrapped(direction: Direction) {
     for (way, is_function, get) in ways_out() {
-        let world = world();
-        let got = get(world.vault.clone()).await;
+        let (way, world) = (format!("{way}, {direction:?}"), world());
+        let got = get(world.lent(direction).await).await;
         assert_ne!(got, world.raw.clone().into(), "{way}");
         assert!(got.local::<Counted>().is_none(), "{way}");
         let before = world.noted.0.lock().unwrap().len();
         ping(&got, is_function).await.unwrap_or_else(|error| panic!("{way}: {error}"));
         assert_eq!(world.pings.load(Ordering::SeqCst), 1, "{way}");
-        assert!(world.noted.0.lock().unwrap().len() > before, "{way}: the policy was not asked");
+        let asked = world.noted.0.lock().unwrap()[before..].to_vec();
+        assert!(asked.iter().any(|(way, _)| *way == direction), "{way}: the policy was not asked: {asked:?}");
 
         let (sender, broken) = std::sync::mpsc::channel();
         let _watch = got.on_broken(move |error| sender.send(error).unwrap());
@@ -476,24 +587,36 @@ async fn nothing_comes_out_unwrapped_and_nothing_works_when_it_is_revoked() {
 }
 
 /// Returns the vault from the other end of a connection, with the membrane here or there.
-async fn at_the_other_end(world: &World, is_here: bool) -> VaultClient {
+async fn at_the_other_end(world: &World, dialect: Dialect, is_here: bool) -> VaultClient {
     let (here, there) = capnode::transport::pair();
     let raw = VaultClient::from_arc(world.inside.clone());
     let served = if is_here { raw } else { world.vault.clone() };
     Node::new(served).serve(there).await.unwrap();
-    let vault: VaultClient = capnode::connect_over(here).await.unwrap();
+    let client = Node::builder().dialect(dialect).build();
+    let vault: VaultClient = client.connect_over(here).await.unwrap();
     if is_here { world.membrane.wrap(vault) } else { vault }
 }
 
 #[tokio::test]
 async fn nothing_works_over_a_connection_when_it_is_revoked() {
-    let unsaid = ["in a shared value", "set and read back", "progress"];
-    for is_here in [true, false] {
-        // Cap'n Web cannot say a value that contains itself, and has no messages for these.
-        for (way, is_function, get) in ways_out().into_iter().filter(|way| !unsaid.contains(&way.0)) {
-            let way = format!("{way}, membrane here: {is_here}");
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        // A language has no values that contain themselves, no messages for these, or no references in errors. Where an
+        // object is a record of functions, they have no properties.
+        let bare = ["progress", "property of an error", "property of the error of a stream"];
+        let objects =
+            ["property path", "property read", "in a value", "in a shared value", "set and read back"];
+        let unsaid = match dialect {
+            Dialect::CapnWeb => vec!["in a shared value", "set and read back", "progress"],
+            Dialect::Q => bare.to_vec(),
+            _ => [&bare[..], &objects, &["member of an object", "function of an object"]].concat(),
+        };
+        let ways = || ways_out().into_iter().filter(|way| !unsaid.contains(&way.0));
+        for (is_here, (way, is_function, get)) in
+            [true, false].into_iter().flat_map(|is_here| ways().map(move |way| (is_here, way)))
+        {
+            let way = format!("{way}, {dialect}, membrane here: {is_here}");
             let world = world();
-            let got = get(at_the_other_end(&world, is_here).await).await;
+            let got = get(at_the_other_end(&world, dialect, is_here).await).await;
             let before = world.noted.0.lock().unwrap().len();
             ping(&got, is_function).await.unwrap_or_else(|error| panic!("{way}: {error}"));
             assert_eq!(world.pings.load(Ordering::SeqCst), 1, "{way}");
@@ -504,6 +627,23 @@ async fn nothing_works_over_a_connection_when_it_is_revoked() {
             assert_eq!(world.pings.load(Ordering::SeqCst), 1, "{way}");
         }
     }
+}
+
+#[test]
+fn a_chunk_that_is_awaited_is_wrapped_when_it_is_there() {
+    let world = world();
+    let mut peer = Endpoint::new(Core::accepting(world.vault.clone()));
+    for frame in [
+        r#"["pipe"]"#,
+        r#"["push",["pipeline",0,["readIn"],[["readable",1]]]]"#,
+        r#"["stream",["pipeline",1,["write"],[["promise",-1]]]]"#,
+        r#"["resolve",-1,["export",-2]]"#,
+    ] {
+        peer.receive(frame);
+    }
+    let called = peer.frames();
+    assert!(called.iter().any(|frame| frame.contains(r#"["pipeline",-2,["ping"]"#)), "{called:?}");
+    assert_eq!(world.noted.0.lock().unwrap().last(), Some(&(Direction::Outward, "ping".to_owned())));
 }
 
 #[tokio::test]
@@ -647,22 +787,62 @@ fn what_a_peer_sets_inside_is_kept_as_long_as_without_a_membrane() {
 
 #[tokio::test]
 async fn what_is_under_way_ends_when_it_is_revoked() {
-    let world = world();
-    let waiting = tokio::spawn(world.vault.wait().into_future());
-    let mut stream = world.vault.leaves().await.unwrap();
-    stream.next().await.unwrap().unwrap();
-    let (later, resolver) = capnode::promise::<LeafClient>();
-    world.vault.hold(later).await.unwrap();
-    let held = world.inside.got.lock().unwrap()[0].clone();
-    let queued = tokio::spawn(held.ping().into_future());
-    tokio::task::yield_now().await;
-    world.membrane.revoke(Error::rejected("over"));
-    assert_eq!(waiting.await.unwrap().unwrap_err().message(), "over");
-    assert_eq!(stream.next().await.unwrap().unwrap_err().message(), "over");
-    assert_eq!(queued.await.unwrap().unwrap_err().message(), "over");
-    resolver.resolve(world.raw.clone());
-    assert_eq!(held.ping().await.unwrap_err().message(), "over");
-    assert_eq!(world.pings.load(Ordering::SeqCst), 0);
+    for direction in [Direction::Inward, Direction::Outward] {
+        let world = world();
+        let vault = world.lent(direction).await;
+        let waiting = tokio::spawn(vault.wait().into_future());
+        let mut stream = vault.leaves().await.unwrap();
+        stream.next().await.unwrap().unwrap();
+        let mut writer = vault.collector().await.unwrap();
+        let (receives, mut received) = receiver();
+        writer.write(receives.clone()).await.unwrap();
+        received.recv().await.unwrap();
+        let other = vault.clone();
+        let mapped = tokio::spawn(vault.list().map(move |_| other.wait()).into_future());
+        let never = vault.never().await.unwrap();
+        let (later, resolver) = capnode::promise::<LeafClient>();
+        vault.hold(later).await.unwrap();
+        let held = world.inside.got.lock().unwrap()[0].clone();
+        let queued = [&never, &held].map(|promised| tokio::spawn(promised.ping().into_future()));
+        tokio::task::yield_now().await;
+        world.membrane.revoke(Error::rejected("over"));
+        assert_eq!(waiting.await.unwrap().unwrap_err().message(), "over");
+        assert_eq!(mapped.await.unwrap().unwrap_err().message(), "over");
+        assert_eq!(stream.next().await.unwrap().unwrap_err().message(), "over");
+        assert_eq!(writer.write(receives).await.unwrap_err().message(), "over");
+        for queued in queued {
+            assert_eq!(queued.await.unwrap().unwrap_err().message(), "over");
+        }
+        resolver.resolve(world.raw.clone());
+        world.inside.resolvers.lock().unwrap().pop().unwrap().resolve(world.raw.clone());
+        for promised in [never, held] {
+            assert_eq!(promised.ping().await.unwrap_err().message(), "over");
+        }
+        assert!(received.try_recv().is_err());
+        assert_eq!(world.pings.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_members_of_an_object_are_changed_and_listed_through_the_policy_alone() {
+    for direction in [Direction::Inward, Direction::Outward] {
+        let world = world();
+        let object = world.lent(direction).await.object().await.unwrap();
+        world.noted.0.lock().unwrap().clear();
+        object.put("new", 1).await.unwrap();
+        assert_eq!(object.keys().await.unwrap().len(), 3);
+        object.delete("new").await.unwrap();
+        let noted = std::mem::take(&mut *world.noted.0.lock().unwrap());
+        assert_eq!(noted.len(), 3, "{noted:?}");
+        assert!(noted.iter().all(|(way, _)| *way == direction), "{noted:?}");
+        world.membrane.revoke(Error::rejected("over"));
+        let refused = [
+            object.put("new", 1).await.unwrap_err(),
+            object.keys().await.unwrap_err(),
+            object.delete("new").await.unwrap_err(),
+        ];
+        assert!(refused.iter().all(|error| error.message() == "over"), "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -924,7 +1104,7 @@ fn what_follows_calls_that_were_asked_about_at_once_waits_for_all_of_their_decis
 async fn what_is_under_way_over_a_connection_ends_when_it_is_revoked() {
     for is_here in [true, false] {
         let world = world();
-        let vault = at_the_other_end(&world, is_here).await;
+        let vault = at_the_other_end(&world, Dialect::CapnWeb, is_here).await;
         let mut stream = vault.endless().await.unwrap();
         stream.next().await.unwrap().unwrap();
         let mut queued = vault.later().pipeline().cap().at("nothing").read::<Value>();
