@@ -114,6 +114,7 @@
 //! | `metrics` | no | counts of calls, connections and limits, by the facade `metrics`: [`policy::metrics`](policy) |
 //! | `testing` | no | lines that are slow or are cut, and simulated networks, for your tests: [`testing`] |
 //! | `axum` | no | a node as a route of an axum application |
+//! | `signed` | no | signed references, which are delegated from key to key: [`signed`] |
 //!
 //! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].
 //!
@@ -192,6 +193,8 @@ pub mod sans_io;
 mod seeded;
 mod session;
 mod setters;
+#[cfg(feature = "signed")]
+pub mod signed;
 mod sweep;
 mod sync;
 mod table;

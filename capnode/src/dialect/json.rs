@@ -41,6 +41,14 @@ impl<'a> Json<'a> {
         Parser::<()>::new(Lexer::new(text, 0, string_bytes), depth, &[], 0).whole()
     }
 
+    /// Reads all of `text` like [`parse`](Self::parse), and leaves equal keys in for the caller to refuse.
+    #[cfg(feature = "signed")]
+    pub(crate) fn parse_with_repeats(text: &'a str, depth: usize) -> Result<Self> {
+        let mut parser = Parser::<()>::new(Lexer::new(text, 0, usize::MAX), depth, &[], 0);
+        parser.keeps_repeats = true;
+        parser.whole()
+    }
+
     /// Reads a part of a payload's text, whose references begin with the slot `next`.
     pub(crate) fn parse_part<R>(
         buffer: &'a str,
@@ -87,6 +95,23 @@ impl<'a> Json<'a> {
             _ => true,
         }
     }
+}
+
+/// Returns the text of a raw string or key, unless a surrogate stands alone in it.
+#[cfg(feature = "signed")]
+pub(crate) fn text_of(raw: &str) -> Option<String> {
+    let (mut rest, mut high) = (raw, false);
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at + 1..];
+        let digits = escape.strip_prefix('u').and_then(|digits| digits.get(..4));
+        let unit = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0);
+        if (high && at > 0) || high != (0xDC00..0xE000).contains(&unit) {
+            return None;
+        }
+        high = (0xD800..0xDC00).contains(&unit);
+        rest = escape.get(if digits.is_some() { 5 } else { 1 }..).unwrap_or_default();
+    }
+    (!high).then(|| unescape(raw).into_owned())
 }
 
 /// `true` if a raw key says `name`.
@@ -142,11 +167,13 @@ struct Parser<'a, 's, R> {
     next: usize,
     /// Values that may still come.
     left: usize,
+    /// `true` if equal keys of an object are left in.
+    keeps_repeats: bool,
 }
 
 impl<'a, 's, R> Parser<'a, 's, R> {
     fn new(lexer: Lexer<'a>, max_depth: usize, slots: &'s [Slot<R>], next: usize) -> Self {
-        Self { lexer, max_depth, depth: 0, slots, next, left: MAX_VALUES }
+        Self { lexer, max_depth, depth: 0, slots, next, left: MAX_VALUES, keeps_repeats: false }
     }
 
     fn whole(&mut self) -> Result<Json<'a>> {
@@ -166,7 +193,10 @@ impl<'a, 's, R> Parser<'a, 's, R> {
         match self.lexer.peek() {
             b'"' => self.lexer.string().map(Json::String),
             b'[' => self.list(b']', Self::value).map(Json::Array),
-            b'{' => self.list(b'}', Self::member).map(|members| Json::Object(without_repeats(members))),
+            b'{' => {
+                let members = self.list(b'}', Self::member)?;
+                Ok(Json::Object(if self.keeps_repeats { members } else { without_repeats(members) }))
+            }
             b't' => self.lexer.literal("true").map(|()| Json::Bool(true)),
             b'f' => self.lexer.literal("false").map(|()| Json::Bool(false)),
             b'n' => self.lexer.literal("null").map(|()| Json::Null),

@@ -1,0 +1,69 @@
+//! The rules between a link and its parent, for those who make links and for those who take them.
+
+use super::document::{Chain, Fields};
+use super::refusal::{Refusal, Rule};
+use super::target;
+use super::time::{Millis, write};
+
+/// Seconds by which the clocks of owners and holders may differ.
+pub(super) const SKEW: Millis = 300_000;
+
+/// Checks every link against its parent, the first against the root of its owner. Signatures are not looked at.
+///
+/// `longest` is how long a link may live, in milliseconds.
+pub(super) fn check_chain(chain: &Chain<'_>, owner: &str, longest: Millis) -> Result<(), Refusal> {
+    let root = target::target_of_root(chain.root);
+    let root = root.ok_or_else(|| Rule::Target.broken(format!("`{}` is the root of nothing", chain.root)))?;
+    target::segments(&root)?;
+    let (mut controller, mut wider, mut parent) = (owner, root.as_str(), None);
+    for link in &chain.links {
+        if link.proof.did != controller {
+            return Err(Rule::Controller.broken(format!("`{}` was not given to who delegated it", link.id)));
+        }
+        if target::below(link.target, wider).is_none() {
+            return Err(Rule::Target.broken(format!("`{}` is not below `{wider}`", link.target)));
+        }
+        check_times(link, longest)?;
+        if let Some(parent) = parent {
+            check_narrower(link, parent)?;
+        }
+        (controller, wider, parent) = (link.controller, link.target, Some(link));
+    }
+    Ok(())
+}
+
+fn check_times(link: &Fields<'_>, longest: Millis) -> Result<(), Refusal> {
+    if link.expires <= link.proof.created {
+        return Err(Rule::Expiry.broken(format!("`{}` expires before it is made", link.id)));
+    }
+    if link.expires - link.proof.created > longest {
+        return Err(Rule::Expiry.broken(format!("`{}` is valid for too long", link.id)));
+    }
+    Ok(())
+}
+
+fn check_narrower(link: &Fields<'_>, parent: &Fields<'_>) -> Result<(), Refusal> {
+    if let Some(action) = link.actions.iter().find(|action| !parent.actions.contains(action)) {
+        return Err(Rule::Action.broken(format!("the parent of `{}` has no `{action}`", link.id)));
+    }
+    if link.expires > parent.expires {
+        return Err(Rule::Expiry.broken(format!("`{}` expires after its parent", link.id)));
+    }
+    if link.proof.created < parent.proof.created {
+        return Err(Rule::Time.broken(format!("`{}` was made before its parent", link.id)));
+    }
+    Ok(())
+}
+
+/// Checks that a chain is valid now.
+pub(super) fn check_now(chain: &Chain<'_>, now: Millis) -> Result<(), Refusal> {
+    for link in &chain.links {
+        if now >= link.expires {
+            return Err(Rule::Expiry.broken(format!("`{}` expired at {}", link.id, write(link.expires))));
+        }
+        if link.proof.created > now.saturating_add(SKEW) {
+            return Err(Rule::Time.broken(format!("`{}` was made in the future", link.id)));
+        }
+    }
+    Ok(())
+}
