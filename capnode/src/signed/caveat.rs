@@ -43,9 +43,9 @@ impl Caveat {
         let Tree::Object(members) = tree else { return None };
         let [(name, value)] = members.as_slice() else { return None };
         Some(match (name.as_str(), value) {
-            ("methods", Tree::List(list)) => {
-                Self::Methods(list.iter().map(|name| name.as_text().map(str::to_owned)).collect::<Option<_>>()?)
-            }
+            ("methods", Tree::List(list)) => Self::Methods(
+                list.iter().map(|name| name.as_text().map(str::to_owned)).collect::<Option<_>>()?,
+            ),
             ("readOnly", Tree::Bool(true)) => Self::ReadOnly,
             ("rate", Tree::Object(parts)) if parts.len() == 2 => Self::Rate {
                 calls: number(value.get("calls")?)?,

@@ -85,7 +85,11 @@ fn texts<'t>(tree: &'t Tree, key: &str, most: usize, rule: Rule) -> Result<Vec<&
 fn id(tree: &Tree) -> Result<&str> {
     let id = text(tree, "id")?;
     let valid = id.len() <= MAX_TEXT && id.contains(':') && id.bytes().all(|byte| byte.is_ascii_graphic());
-    if valid { Ok(id) } else { Err(Rule::Id.broken(format!("`{id}` is no absolute URI of {MAX_TEXT} bytes"))) }
+    if valid {
+        Ok(id)
+    } else {
+        Err(Rule::Id.broken(format!("`{id}` is no absolute URI of {MAX_TEXT} bytes")))
+    }
 }
 
 fn time(tree: &Tree, key: &str) -> Result<Millis> {
@@ -206,7 +210,9 @@ impl<'t> Chain<'t> {
             }
             // Every link is one shorter than the one that it is in, so this ends.
             let parent = Fields::read(last)?;
-            if parent.id != link.parent || !before.iter().map(Tree::as_text).eq(parent.chain.iter().map(named)) {
+            if parent.id != link.parent
+                || !before.iter().map(Tree::as_text).eq(parent.chain.iter().map(named))
+            {
                 return Err(broken("the chain of a link is not that of its parent, and the parent"));
             }
             links.push(parent);

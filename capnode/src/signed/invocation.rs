@@ -63,7 +63,7 @@ impl Invocation {
     pub async fn sign(self, link: &Link, signer: &impl Signer, now: SystemTime) -> Result<String, Error> {
         let mut members = vec![text("id", new_id())];
         members.extend(self.args.map(|args| ("capnode:args".to_owned(), args)));
-        let target = self.target.as_deref().unwrap_or(link.target());
+        let target = self.target.as_deref().unwrap_or_else(|| link.target());
         let mut others = vec![
             ("capability".to_owned(), link.tree().clone()),
             text("invocationTarget", target),

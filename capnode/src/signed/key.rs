@@ -110,7 +110,8 @@ impl SecretKey {
         if jwk.kty != "OKP" || jwk.crv != "Ed25519" {
             return Err(broken());
         }
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode_to_vec(text).map(Zeroizing::new).map_err(|_| broken());
+        let decode =
+            |text: &str| URL_SAFE_NO_PAD.decode_to_vec(text).map(Zeroizing::new).map_err(|_| broken());
         let seed = decode(jwk.d)?;
         let key = Self::from_seed(seed.as_slice().try_into().map_err(|_| broken())?);
         let other = jwk.x.map(decode).transpose()?;

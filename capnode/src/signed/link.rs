@@ -130,6 +130,16 @@ impl<'de> Deserialize<'de> for Link {
     }
 }
 
+/// The parent of a link that is to be made, or the root.
+struct Above<'a> {
+    id: &'a str,
+    target: &'a str,
+    actions: &'a [String],
+    chain: Vec<Tree>,
+    /// The key of the first link's maker.
+    owner: &'a str,
+}
+
 /// A link that is to be made.
 #[derive(Clone, Debug)]
 pub struct Delegation {
@@ -186,7 +196,7 @@ impl Delegation {
         let id = target::root_id(root);
         let chain = vec![Tree::Text(id.clone())];
         let owner = signer.public_key().to_string();
-        self.make(id, root, &[], chain, &owner, signer, now).await
+        self.make(Above { id: &id, target: root, actions: &[], chain, owner: &owner }, signer, now).await
     }
 
     /// Delegates a link of the signer's to another, narrower. No connection is needed. `now` is the time at which it is made.
@@ -202,26 +212,16 @@ impl Delegation {
         chain.push(parent.tree.clone());
         let owner = of_parent.links.first().map_or("", |first| first.proof.did);
         let Facts { id, target, actions, .. } = &parent.facts;
-        self.make(id.clone(), target, actions, chain, owner, signer, now).await
+        self.make(Above { id, target, actions, chain, owner }, signer, now).await
     }
 
-    #[allow(clippy::too_many_arguments)]
-    async fn make(
-        self,
-        parent: String,
-        target: &str,
-        actions: &[String],
-        chain: Vec<Tree>,
-        owner: &str,
-        signer: &impl Signer,
-        now: SystemTime,
-    ) -> Result<Link, Error> {
-        let actions = if self.actions.is_empty() { actions } else { &self.actions };
-        let target = self.target.as_deref().unwrap_or(target);
+    async fn make(self, above: Above<'_>, signer: &impl Signer, now: SystemTime) -> Result<Link, Error> {
+        let actions = if self.actions.is_empty() { above.actions } else { &self.actions };
+        let target = self.target.as_deref().unwrap_or(above.target);
         let mut members = vec![
             text("id", new_id()),
             text("controller", self.to.to_string()),
-            text("parentCapability", parent),
+            text("parentCapability", above.id),
             text("invocationTarget", target),
             text("expires", write(millis(self.expires))),
             ("allowedAction".to_owned(), Tree::texts(actions)),
@@ -233,10 +233,10 @@ impl Delegation {
             let caveats = self.caveats.iter().map(Caveat::tree).collect::<Result<_, _>>()?;
             members.push(("capnode:caveats".to_owned(), Tree::List(caveats)));
         }
-        let others = vec![("capabilityChain".to_owned(), Tree::List(chain))];
+        let others = vec![("capabilityChain".to_owned(), Tree::List(above.chain))];
         let link = Link::of(sign(members, DELEGATION, others, signer, now).await?)?;
         // What is refused is not issued either. How long a link may live is the owner's to say.
-        rules::check_chain(&Chain::read(&link.tree)?, owner, Millis::MAX)?;
+        rules::check_chain(&Chain::read(&link.tree)?, above.owner, Millis::MAX)?;
         if link.tree.canonical().len() > super::tree::MAX_BYTES {
             return Err(Rule::Size.broken("the chain has become too long").into());
         }

@@ -55,8 +55,7 @@ pub(super) fn read(text: &str) -> Option<Millis> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
     let field = |from: usize, to: usize| -> Option<i64> { digits(whole.get(from..to)?) };
     let marks = |(at, mark): (usize, u8)| whole.as_bytes().get(at) == Some(&mark);
-    if whole.len() != 19
-        || ![(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')].into_iter().all(marks)
+    if whole.len() != 19 || ![(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')].into_iter().all(marks)
     {
         return None;
     }

@@ -131,7 +131,11 @@ fn write_number(number: f64, out: &mut String) {
     if number == 0.0 {
         return out.push('0');
     }
-    let scientific = format!("{:e}", number.abs());
+    let shortest = format!("{:e}", number.abs());
+    // As short there may be a closer one, or one that is as close and even: this is how ECMAScript chooses.
+    let length = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let closest = format!("{:.*e}", length - 1, number.abs());
+    let scientific = if closest.parse() == Ok(number.abs()) { closest } else { shortest };
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = digits.replace('.', "");
     // The place of the point, in digits from the first one.

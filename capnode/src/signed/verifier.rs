@@ -79,7 +79,10 @@ pub struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("owner", &self.owner).field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("owner", &self.owner)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,8 +163,8 @@ impl Verifier {
     }
 
     fn check_chain(&self, chain: &Chain<'_>, now: Millis) -> Result<(), Refusal> {
-        let root = target::target_of_root(chain.root);
-        if !root.is_some_and(|root| target::below(&root, &self.origin).is_some_and(|path| !path.is_empty())) {
+        let root = target::target_of_root(chain.root).unwrap_or_default();
+        if target::below(&root, &self.origin).is_none_or(str::is_empty) {
             return Err(Rule::Target.broken(format!("`{}` is not at {}", chain.root, self.origin)));
         }
         rules::check_chain(chain, &self.owner, self.longest)?;

@@ -1,0 +1,508 @@
+//! Each rule of documents, by documents that break it and are signed all the same.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::now;
+use crate::error::Error;
+use crate::signed::document::{CONTEXT, INVOCATION};
+use crate::signed::link::{sign, text};
+use crate::signed::proof::{hashed, written};
+use crate::signed::replay::{Made, Replays};
+use crate::signed::tree::Tree;
+use crate::signed::{
+    Caveat, Delegation, Invocation, Link, LinkName, Permit, ProofType, Refusal, Rule, SecretKey, Signer,
+    Verifier,
+};
+
+const ORIGIN: &str = "https://node.example";
+const ROOM: &str = "https://node.example/rooms/7";
+const SEAT: &str = "https://node.example/rooms/7/seat";
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+type Members = Vec<(String, Tree)>;
+
+fn alice() -> SecretKey {
+    SecretKey::from_seed(&[1; 32])
+}
+
+fn bob() -> SecretKey {
+    SecretKey::from_seed(&[2; 32])
+}
+
+fn carol() -> SecretKey {
+    SecretKey::from_seed(&[3; 32])
+}
+
+/// The time at which all is made and taken.
+fn noon() -> SystemTime {
+    UNIX_EPOCH + 20_000 * DAY + Duration::from_millis(500)
+}
+
+fn verifier() -> Verifier {
+    Verifier::new(alice().public_key(), ORIGIN, UNIX_EPOCH).unwrap()
+}
+
+/// Alice's link to Bob.
+fn room() -> Link {
+    let link = Delegation::new(bob().public_key(), noon() + 30 * DAY).actions(["redeem", "say", "leave"]);
+    now(link.endpoint("wss://node.example/cap").issue(ROOM, &alice(), noon())).unwrap()
+}
+
+/// Bob's link to Carol.
+fn seat() -> Link {
+    let link = Delegation::new(carol().public_key(), noon() + DAY).actions(["redeem", "say"]).target(SEAT);
+    now(link.endpoint("tcp://elsewhere.example").caveat(Caveat::Count(3)).delegate(&room(), &bob(), noon()))
+        .unwrap()
+}
+
+fn invocation() -> String {
+    now(Invocation::new("say", ORIGIN).args(&("hello", 1)).unwrap().sign(&seat(), &carol(), noon())).unwrap()
+}
+
+fn take(text: &str) -> Result<Permit, Refusal> {
+    verifier().take(text, None, noon(), |_| false)
+}
+
+fn rule(text: &str) -> Option<Rule> {
+    take(text).err().map(|refusal| refusal.rule())
+}
+
+/// Changes the document and the proof of `tree`, and signs again.
+fn forge(tree: &Tree, key: &SecretKey, edit: impl FnOnce(&mut Members, &mut Members)) -> Tree {
+    let without = |tree: &Tree, left_out: &str| match tree {
+        Tree::Object(members) => members.iter().filter(|(key, _)| key != left_out).cloned().collect(),
+        _ => Vec::new(),
+    };
+    let mut document: Members = without(tree, "proof");
+    let mut proof: Members = without(tree.get("proof").unwrap(), "proofValue");
+    edit(&mut document, &mut proof);
+    let object = |members: &Members| Tree::object(members.clone()).unwrap();
+    let signature =
+        now(key.sign(&hashed(&object(&proof).canonical(), &object(&document).canonical()))).unwrap();
+    proof.push(text("proofValue", written(&signature)));
+    document.push(("proof".to_owned(), object(&proof)));
+    object(&document)
+}
+
+fn set(members: &mut Members, key: &str, value: Option<Tree>) {
+    members.retain(|(name, _)| name != key);
+    members.extend(value.map(|value| (key.to_owned(), value)));
+}
+
+fn json(text: &str) -> Option<Tree> {
+    Some(Tree::parse(text).unwrap())
+}
+
+/// An invocation of any link.
+fn invoke(link: Tree, key: &SecretKey, target: &str) -> String {
+    let others = vec![
+        ("capability".to_owned(), link),
+        text("invocationTarget", target),
+        text("capabilityAction", "say"),
+        text("domain", ORIGIN),
+    ];
+    now(sign(vec![text("id", "urn:x")], INVOCATION, others, key, noon())).unwrap().canonical()
+}
+
+/// The rule that an invocation of the seat breaks when Bob has made it otherwise.
+fn of_seat(edit: impl FnOnce(&mut Members, &mut Members)) -> Option<Rule> {
+    rule(&invoke(forge(seat().tree(), &bob(), edit), &carol(), SEAT))
+}
+
+/// The rule that an invocation of the room breaks when Alice has made it otherwise.
+fn of_room(edit: impl FnOnce(&mut Members, &mut Members)) -> Option<Rule> {
+    rule(&invoke(forge(room().tree(), &alice(), edit), &bob(), ROOM))
+}
+
+/// The rule that an invocation breaks when Carol has made it otherwise.
+fn of_invocation(edit: impl FnOnce(&mut Members, &mut Members)) -> Option<Rule> {
+    rule(&forge(&Tree::parse(&invocation()).unwrap(), &carol(), edit).canonical())
+}
+
+fn refused(made: Result<Link, Error>) -> Rule {
+    use std::error::Error as _;
+    made.unwrap_err().source().unwrap().downcast_ref::<Refusal>().unwrap().rule()
+}
+
+#[test]
+fn a_permit_says_what_may_be_done_by_whom_and_by_which_links() {
+    let permit = take(&invocation()).unwrap();
+    assert_eq!((permit.root.as_str(), permit.path), (ROOM, vec!["seat".to_owned()]));
+    assert_eq!(
+        (permit.action.as_str(), permit.actions),
+        ("say", vec!["redeem".to_owned(), "say".to_owned()])
+    );
+    assert_eq!(permit.args.as_deref(), Some(r#"["hello",1]"#));
+    assert_eq!(permit.invoker, carol().public_key().to_string());
+    let [first, second] = &permit.links[..] else { panic!("{:?}", permit.links) };
+    assert_eq!(
+        first.name,
+        LinkName { delegator: alice().public_key().to_string(), id: first.name.id.clone() }
+    );
+    assert_eq!(
+        (&second.name.delegator, &second.caveats),
+        (&bob().public_key().to_string(), &vec![Caveat::Count(3)])
+    );
+    assert_eq!(second.expires, noon() + DAY);
+    // Addresses are the owner's to say.
+    assert_eq!(seat().endpoints(), ["wss://node.example/cap"]);
+}
+
+#[test]
+fn a_forged_document_is_only_refused_for_what_was_changed() {
+    assert_eq!(of_seat(|_, _| {}), None);
+    assert_eq!(of_room(|_, _| {}), None);
+    assert_eq!(of_invocation(|_, _| {}), None);
+}
+
+#[test]
+fn a_narrower_target_has_more_segments_and_the_same_text_before() {
+    for (target, broken) in [
+        (ROOM, None),
+        ("https://node.example/rooms/7/seat/left", None),
+        ("https://node.example/rooms/70", Some(Rule::Target)),
+        ("https://node.example/rooms", Some(Rule::Target)),
+        ("https://node.example/rooms/7/", Some(Rule::Target)),
+        ("https://node.example/rooms/7?x=1", Some(Rule::Target)),
+        ("https://node.example/rooms/7/%2e%2e/8", Some(Rule::Target)),
+        ("https://node.example/rooms/7/../8", Some(Rule::Target)),
+        ("https://elsewhere.example/rooms/7", Some(Rule::Target)),
+    ] {
+        let forged = forge(seat().tree(), &bob(), |document, _| {
+            set(document, "invocationTarget", Some(Tree::Text(target.into())));
+        });
+        assert_eq!(rule(&invoke(forged, &carol(), target)), broken, "{target}");
+        let invoked = invoke(room().tree().clone(), &bob(), target);
+        assert_eq!(rule(&invoked), broken, "{target}");
+    }
+    // What is invoked is not wider than the link either.
+    assert_eq!(rule(&invoke(seat().tree().clone(), &carol(), ROOM)), Some(Rule::Target));
+}
+
+#[test]
+fn a_link_has_actions_and_none_that_its_parent_has_not() {
+    let actions = |list: Option<&str>| {
+        let list = list.map(|list| Tree::parse(list).unwrap());
+        move |document: &mut Members, _: &mut Members| set(document, "allowedAction", list)
+    };
+    assert_eq!(of_seat(actions(Some(r#"["say"]"#))), None);
+    assert_eq!(of_seat(actions(Some(r#""say""#))), None);
+    assert_eq!(of_seat(actions(Some(r#"["say","open"]"#))), Some(Rule::Action));
+    assert_eq!(of_seat(actions(Some(r#"["leave"]"#))), Some(Rule::Action));
+    assert_eq!(of_seat(actions(None)), Some(Rule::Action));
+    assert_eq!(of_seat(actions(Some("[]"))), Some(Rule::Action));
+    assert_eq!(of_seat(actions(Some("[1]"))), Some(Rule::Action));
+    assert_eq!(of_room(actions(None)), Some(Rule::Action));
+    let many = (0..65).map(|at| format!("\"a{at}\"")).collect::<Vec<_>>().join(",");
+    assert_eq!(of_room(actions(Some(&format!("[\"say\",{many}]")))), Some(Rule::Action));
+
+    let first = Delegation::new(bob().public_key(), noon() + DAY);
+    assert_eq!(refused(now(first.issue(ROOM, &alice(), noon()))), Rule::Action);
+    let wider = Delegation::new(carol().public_key(), noon() + DAY).actions(["open"]);
+    assert_eq!(refused(now(wider.delegate(&room(), &bob(), noon()))), Rule::Action);
+    // Without any it has those of its parent.
+    let same = Delegation::new(carol().public_key(), noon() + DAY);
+    assert_eq!(now(same.delegate(&room(), &bob(), noon())).unwrap().actions(), room().actions());
+}
+
+#[test]
+fn a_caveat_that_is_unknown_refuses() {
+    let caveats = |list: &str| {
+        let list = Tree::parse(list).unwrap();
+        of_seat(|document, _| set(document, "capnode:caveats", Some(list)))
+    };
+    let all = r#"[{"methods":["say"]},{"readOnly":true},{"rate":{"calls":2,"seconds":60}},{"count":3}]"#;
+    assert_eq!(caveats(all), None);
+    for unknown in [
+        r#"[{"moon":"full"}]"#,
+        r#"[{"readOnly":false}]"#,
+        r#"[{"count":1.5}]"#,
+        r#"[{"count":-1}]"#,
+        r#"[{"count":4294967296}]"#,
+        r#"[{"count":1,"readOnly":true}]"#,
+        r#"[{"rate":{"calls":2,"seconds":60,"burst":9}}]"#,
+        r#"[{"methods":[1]}]"#,
+        "[{}]",
+        "[\"readOnly\"]",
+        "{}",
+    ] {
+        assert_eq!(caveats(unknown), Some(Rule::Caveat), "{unknown}");
+    }
+    let many = vec![r#"{"readOnly":true}"#; 17].join(",");
+    assert_eq!(caveats(&format!("[{many}]")), Some(Rule::Caveat));
+    assert_eq!(of_seat(|document, _| set(document, "caveat", json("[]"))), Some(Rule::Caveat));
+}
+
+#[test]
+fn a_link_expires_in_time() {
+    let expires = |time: &str| {
+        let time = Tree::Text(time.to_owned());
+        move |document: &mut Members, _: &mut Members| set(document, "expires", Some(time))
+    };
+    // Made on the day 20,000 after 1970, which is 2024-10-04.
+    assert_eq!(of_room(expires("2025-01-02T00:00:00.5Z")), None);
+    assert_eq!(of_room(expires("2025-01-02T00:00:00.501Z")), Some(Rule::Expiry));
+    assert_eq!(of_seat(expires("2024-11-03T00:00:00.5Z")), None);
+    assert_eq!(of_seat(expires("2024-11-03T00:00:00.501Z")), Some(Rule::Expiry));
+    assert_eq!(of_seat(expires("2024-10-04T00:00:00Z")), Some(Rule::Expiry));
+    assert_eq!(of_seat(expires("2024-10-04T01:00:00+01:00")), Some(Rule::Time));
+    assert_eq!(of_seat(|document, _| set(document, "expires", None)), Some(Rule::Shape));
+
+    let longer = verifier().longest(10 * DAY);
+    let refusal = longer.take(&invocation(), None, noon(), |_| false).unwrap_err();
+    assert_eq!(refusal.rule(), Rule::Expiry);
+    // At the moment itself it is over.
+    let late = now(Invocation::new("say", ORIGIN).sign(&seat(), &carol(), noon() + DAY)).unwrap();
+    assert_eq!(verifier().take(&late, None, noon() + DAY, |_| false).unwrap_err().rule(), Rule::Expiry);
+}
+
+#[test]
+fn times_follow_one_another() {
+    let created = |time: &str| {
+        let time = Tree::Text(time.to_owned());
+        move |_: &mut Members, proof: &mut Members| set(proof, "created", Some(time))
+    };
+    assert_eq!(of_seat(created("2024-10-04T00:00:00.499Z")), Some(Rule::Time));
+    assert_eq!(of_seat(created("2024-10-04T00:05:00.5Z")), None);
+    assert_eq!(of_seat(created("2024-10-04T00:05:00.501Z")), Some(Rule::Time));
+    assert_eq!(of_seat(created("yesterday")), Some(Rule::Time));
+    assert_eq!(of_invocation(created("2024-10-03T23:55:00.5Z")), None);
+    assert_eq!(of_invocation(created("2024-10-03T23:55:00.499Z")), Some(Rule::Time));
+    assert_eq!(of_invocation(created("2024-10-04T00:00:10.5Z")), None);
+    assert_eq!(of_invocation(created("2024-10-04T00:00:10.501Z")), Some(Rule::Time));
+}
+
+/// A link that was passed on so often that its chain has `length` documents, and who holds it.
+fn chain(length: u8) -> Result<(Link, SecretKey), Error> {
+    let (mut link, mut holder) = (room(), bob());
+    for at in 2..length {
+        let next = SecretKey::from_seed(&[at + 10; 32]);
+        let delegation = Delegation::new(next.public_key(), noon() + DAY);
+        link = now(delegation.delegate(&link, &holder, noon()))?;
+        holder = next;
+    }
+    Ok((link, holder))
+}
+
+#[test]
+fn a_chain_has_ten_documents_at_most() {
+    let (link, holder) = chain(10).unwrap();
+    assert_eq!(rule(&invoke(link.tree().clone(), &holder, ROOM)), None);
+    let next = Delegation::new(carol().public_key(), noon() + DAY);
+    assert_eq!(refused(now(next.delegate(&link, &holder, noon()))), Rule::Chain);
+}
+
+#[test]
+fn a_chain_is_the_same_in_every_link() {
+    let chain = |edit: fn(&mut Vec<Tree>)| {
+        of_seat(|_, proof| {
+            let chain = proof.iter_mut().find(|(key, _)| key == "capabilityChain").unwrap();
+            let Tree::List(list) = &mut chain.1 else { panic!() };
+            edit(list);
+        })
+    };
+    assert_eq!(chain(|list| list[0] = Tree::Text("urn:zcap:root:other".into())), Some(Rule::Chain));
+    assert_eq!(chain(|list| list.insert(1, Tree::Text("urn:more".into()))), Some(Rule::Chain));
+    assert_eq!(chain(|list| list.truncate(1)), Some(Rule::Chain));
+    assert_eq!(chain(Vec::clear), Some(Rule::Chain));
+    assert_eq!(chain(|list| list[1] = Tree::Text(room().id().into())), Some(Rule::Shape));
+    assert_eq!(
+        of_seat(|document, _| set(document, "parentCapability", json("\"urn:x\""))),
+        Some(Rule::Chain)
+    );
+    // Two links of one id.
+    let id = Tree::Text(room().id().to_owned());
+    let twin = forge(room().tree(), &alice(), |_, _| {});
+    let same = forge(seat().tree(), &bob(), |document, proof| {
+        set(document, "id", Some(id));
+        let root =
+            proof.iter().find(|(key, _)| key == "capabilityChain").unwrap().1.as_list().unwrap()[0].clone();
+        set(proof, "capabilityChain", Some(Tree::List(vec![root, twin])));
+    });
+    assert_eq!(rule(&invoke(same, &carol(), SEAT)), Some(Rule::Chain));
+    assert_eq!(of_room(|_, proof| set(proof, "capabilityChain", json("[\"urn:x\"]"))), Some(Rule::Chain));
+}
+
+#[test]
+fn who_signs_is_who_was_delegated_to() {
+    let by_carol =
+        now(Delegation::new(carol().public_key(), noon() + DAY).delegate(&room(), &carol(), noon()));
+    assert_eq!(refused(by_carol), Rule::Controller);
+    assert_eq!(rule(&invoke(seat().tree().clone(), &bob(), SEAT)), Some(Rule::Controller));
+    let stranger = Delegation::new(carol().public_key(), noon() + DAY).actions(["say"]);
+    let of_stranger = now(stranger.issue(ROOM, &bob(), noon())).unwrap();
+    assert_eq!(rule(&invoke(of_stranger.tree().clone(), &carol(), ROOM)), Some(Rule::Controller));
+    // Another's name over one's own signature.
+    let forged = forge(seat().tree(), &carol(), |_, _| {});
+    assert_eq!(rule(&invoke(forged, &carol(), SEAT)), Some(Rule::Signature));
+    let controller = |did: &str| {
+        let did = Tree::Text(did.to_owned());
+        of_seat(|document, _| set(document, "controller", Some(did)))
+    };
+    assert_eq!(controller("did:web:node.example"), Some(Rule::Key));
+    assert_eq!(controller(&format!("{}1", carol().public_key())), Some(Rule::Controller));
+    assert_eq!(
+        of_seat(|document, _| set(document, "controller", json("[\"did:key:z\"]"))),
+        Some(Rule::Shape)
+    );
+    let method = Tree::Text(bob().public_key().to_string());
+    assert_eq!(of_seat(|_, proof| set(proof, "verificationMethod", Some(method))), Some(Rule::Key));
+}
+
+#[test]
+fn a_document_has_the_members_of_its_kind() {
+    assert_eq!(of_seat(|document, _| set(document, "note", json("1"))), Some(Rule::Shape));
+    assert_eq!(of_seat(|_, proof| set(proof, "note", json("1"))), Some(Rule::Shape));
+    assert_eq!(of_invocation(|document, _| set(document, "note", json("1"))), Some(Rule::Shape));
+    assert_eq!(of_invocation(|_, proof| set(proof, "expires", json("\"x\""))), Some(Rule::Shape));
+    assert_eq!(of_seat(|document, _| set(document, "id", json("\"seat\""))), Some(Rule::Id));
+    assert_eq!(of_seat(|document, _| set(document, "id", json("1"))), Some(Rule::Shape));
+    let nine = ["\"tcp://x\""; 9].join(",");
+    let nine = json(&format!("[{nine}]"));
+    assert_eq!(of_room(|document, _| set(document, "capnode:endpoints", nine)), Some(Rule::Shape));
+    let other = |context: Tree| of_seat(|document, _| set(document, "@context", Some(context)));
+    assert_eq!(other(Tree::texts(CONTEXT.into_iter().rev())), Some(Rule::Context));
+    assert_eq!(other(Tree::texts([CONTEXT[0]])), Some(Rule::Context));
+    assert_eq!(other(Tree::Text(CONTEXT[0].into())), Some(Rule::Context));
+    assert_eq!(
+        other(
+            json(r#"["https://w3id.org/zcap/v1","https://w3id.org/security/data-integrity/v2",{}]"#).unwrap()
+        ),
+        Some(Rule::Context)
+    );
+    assert_eq!(of_seat(|_, proof| set(proof, "@context", None)), Some(Rule::Context));
+    assert_eq!(rule("[]"), Some(Rule::Shape));
+    assert_eq!(rule(&seat().to_string()), Some(Rule::Shape));
+    assert_eq!(rule("{"), Some(Rule::Json));
+}
+
+/// A proof type that takes everything.
+struct Anything;
+
+impl ProofType for Anything {
+    fn cryptosuite(&self) -> &str {
+        "anything"
+    }
+
+    fn verify(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_proof_type_that_is_unknown_is_refused() {
+    let edit = |key: &'static str, value: &'static str| {
+        move |_: &mut Members, proof: &mut Members| set(proof, key, Some(Tree::Text(value.into())))
+    };
+    assert_eq!(of_seat(edit("type", "Ed25519Signature2020")), Some(Rule::Proof));
+    assert_eq!(of_seat(edit("proofPurpose", "assertionMethod")), Some(Rule::Proof));
+    assert_eq!(of_invocation(edit("proofPurpose", "capabilityDelegation")), Some(Rule::Proof));
+    assert_eq!(of_seat(edit("cryptosuite", "anything")), Some(Rule::Proof));
+    let forged = forge(seat().tree(), &carol(), edit("cryptosuite", "anything"));
+    let text = invoke(forged, &carol(), SEAT);
+    verifier().proof_type(Anything).take(&text, None, noon(), |_| false).unwrap();
+}
+
+#[test]
+fn an_invocation_is_for_one_owner_and_its_nonce() {
+    let domain = |value: Option<Tree>| of_invocation(|_, proof| set(proof, "domain", value));
+    assert_eq!(domain(None), Some(Rule::Domain));
+    assert_eq!(domain(json("\"https://elsewhere.example\"")), Some(Rule::Domain));
+    let elsewhere = Verifier::new(alice().public_key(), "https://node.example:8443", UNIX_EPOCH).unwrap();
+    assert_eq!(elsewhere.take(&invocation(), None, noon(), |_| false).unwrap_err().rule(), Rule::Target);
+
+    let make = Invocation::new("say", ORIGIN);
+    let with = now(make.clone().challenge("n1").sign(&seat(), &carol(), noon())).unwrap();
+    let nonce = |text: &str, nonce| {
+        verifier().take(text, Some(nonce), noon(), |_| false).map_err(|error| error.rule())
+    };
+    assert!(nonce(&with, "n1").is_ok());
+    assert_eq!(nonce(&with, "n2").unwrap_err(), Rule::Challenge);
+    assert_eq!(nonce(&invocation(), "n1").unwrap_err(), Rule::Challenge);
+}
+
+#[test]
+fn an_invocation_is_taken_once_while_it_can_be_taken() {
+    let (verifier, text) = (verifier(), invocation());
+    let take =
+        |text: &str, at| verifier.take(text, None, at, |_| false).map(|_| ()).map_err(|error| error.rule());
+    // What is refused is not remembered, so nobody can use up the id of another.
+    let forged = forge(&Tree::parse(&text).unwrap(), &bob(), |_, _| {}).canonical();
+    assert_eq!(take(&forged, noon()), Err(Rule::Signature));
+    assert_eq!(take(&text, noon()), Ok(()));
+    assert_eq!(take(&text, noon()), Err(Rule::Replay));
+    assert_eq!(take(&text, noon() + 300 * SECOND), Err(Rule::Replay));
+    assert_eq!(take(&text, noon() + 301 * SECOND), Err(Rule::Time));
+    // The id is the key's own.
+    let id = Tree::parse(&text).unwrap().get("id").unwrap().clone();
+    let of_bob = Tree::parse(&invoke(room().tree().clone(), &bob(), ROOM)).unwrap();
+    let of_bob = forge(&of_bob, &bob(), |document, _| set(document, "id", Some(id))).canonical();
+    assert_eq!(take(&of_bob, noon()), Ok(()));
+}
+
+#[test]
+fn what_was_made_before_the_memory_began_needs_a_nonce() {
+    let restarted = |since| Verifier::new(alice().public_key(), ORIGIN, since).unwrap();
+    let take = |since: SystemTime| restarted(since).take(&invocation(), None, noon(), |_| false);
+    assert_eq!(take(noon()).unwrap_err().rule(), Rule::Replay);
+    assert_eq!(take(noon() - Duration::from_millis(9_999)).unwrap_err().rule(), Rule::Replay);
+    assert!(take(noon() - Duration::from_secs(10)).is_ok());
+    let fresh = Invocation::new("say", ORIGIN).challenge("n");
+    let fresh = now(fresh.sign(&seat(), &carol(), noon())).unwrap();
+    restarted(noon()).take(&fresh, Some("n"), noon(), |_| false).unwrap();
+}
+
+#[test]
+fn a_key_invokes_so_often_at_a_time() {
+    let mut replays = Replays::new(0);
+    let mut take = |key: &str, id: usize, created| {
+        let made = Made { key, id: &id.to_string(), created, fresh: false };
+        replays.insert(&made, created).map_err(|refusal| refusal.rule())
+    };
+    for id in 0..1024 {
+        assert_eq!(take("bob", id, 10_000), Ok(()));
+    }
+    assert_eq!(take("bob", 1024, 10_000), Err(Rule::Quota));
+    assert_eq!(take("bob", 1024, 310_000), Err(Rule::Quota));
+    assert_eq!(take("bob", 1024, 310_001), Ok(()));
+    // All keys together.
+    for at in 1..65_536 {
+        assert_eq!(take(&format!("key {}", at / 1000), at, 310_001), Ok(()));
+    }
+    assert_eq!(take("carol", 0, 310_001), Err(Rule::Quota));
+    assert_eq!(take("carol", 0, 610_002), Ok(()));
+}
+
+#[test]
+fn a_revoked_link_refuses_all_below_it() {
+    let text = invocation();
+    for at in 0..2 {
+        let revoked = take(&text).unwrap().links.swap_remove(at).name;
+        let refused = verifier().take(&text, None, noon(), |name| *name == revoked);
+        assert_eq!(refused.unwrap_err().rule(), Rule::Revoked);
+    }
+}
+
+#[test]
+fn a_link_that_is_handed_in_to_be_revoked_is_whole_and_valid() {
+    let seat = seat();
+    let steps = verifier().check_link(&seat.to_string(), noon()).unwrap();
+    let name = LinkName { delegator: bob().public_key().to_string(), id: seat.id().to_owned() };
+    assert_eq!(steps.last().unwrap().name, name);
+    let forged = forge(seat.tree(), &carol(), |_, _| {}).canonical();
+    assert_eq!(verifier().check_link(&forged, noon()).unwrap_err().rule(), Rule::Signature);
+}
+
+#[test]
+fn a_refusal_says_one_word_to_a_stranger() {
+    let refusal = of_stranger();
+    let error = Error::from(refusal.clone());
+    assert_eq!(error.public_message(), "refused");
+    assert!(error.message().contains("Controller"), "{error}");
+    assert!(refusal.to_string().starts_with("Controller: "), "{refusal}");
+}
+
+fn of_stranger() -> Refusal {
+    take(&invoke(seat().tree().clone(), &bob(), SEAT)).unwrap_err()
+}
