@@ -16,12 +16,16 @@ use crate::limits::Limits;
 use crate::message::{CapDescriptor, Id, Message, Payload};
 
 mod frames;
+#[cfg(feature = "signed")]
+mod signed;
 #[cfg(test)]
 mod tests;
 mod transports;
 mod values;
 
 pub use self::frames::{canonical, capnode_frame, capnweb_frame, detect, ids, json_tree, q_frame};
+#[cfg(feature = "signed")]
+pub use self::signed::{signed_document, signed_json, signed_names};
 pub use self::transports::{address, byte_stream, origin, upgrade, web_socket};
 pub use self::values::{arguments, expression, scalars};
 
@@ -188,6 +192,36 @@ pub const TARGETS: &[Target] = &[
         name: "ids",
         run: ids,
         entries: &["dialect/capnode/mod.rs::reconstruct", "dialect/ids.rs::own_name"],
+    },
+    #[cfg(feature = "signed")]
+    Target {
+        name: "signed_json",
+        run: signed_json,
+        entries: &[
+            "dialect/json.rs::parse_with_repeats",
+            "dialect/json.rs::text_of",
+            "signed/tree.rs::parse",
+        ],
+    },
+    #[cfg(feature = "signed")]
+    Target {
+        name: "signed_document",
+        run: signed_document,
+        entries: &["signed/link.rs::from_str", "signed/verifier.rs::take", "signed/verifier.rs::check_link"],
+    },
+    #[cfg(feature = "signed")]
+    Target {
+        name: "signed_names",
+        run: signed_names,
+        entries: &[
+            "signed/key.rs::from_str",
+            "signed/key.rs::from_jwk",
+            "signed/base58.rs::decode",
+            "signed/target.rs::check_origin",
+            "signed/target.rs::segments",
+            "signed/target.rs::target_of_root",
+            "signed/time.rs::read",
+        ],
     },
 ];
 

@@ -3,7 +3,7 @@
 const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 /// Writes bytes.
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut digits: Vec<u8> = Vec::with_capacity(bytes.len() * 2);
     for byte in bytes {
         let mut carry = u32::from(*byte);
@@ -22,7 +22,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// Reads a text that [`encode`] writes for so many bytes, and no other.
-pub(super) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     // Fewer digits than this stand for fewer bytes, or for more.
     if text.len() > N * 138 / 100 + 1 {
         return None;

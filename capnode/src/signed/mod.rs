@@ -43,7 +43,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
 //! ```
 
-mod base58;
+pub(crate) mod base58;
 mod caveat;
 mod document;
 mod invocation;
@@ -53,11 +53,11 @@ mod proof;
 mod refusal;
 mod replay;
 mod rules;
-mod target;
+pub(crate) mod target;
 #[cfg(test)]
 mod tests;
-mod time;
-mod tree;
+pub(crate) mod time;
+pub(crate) mod tree;
 mod verifier;
 
 pub use self::caveat::Caveat;

@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 1024;
 const ROOT: &str = "urn:zcap:root:";
 
 /// Checks an origin: scheme, host and port, in small letters and with nothing else.
-pub(super) fn check_origin(origin: &str) -> Result<(), Refusal> {
+pub(crate) fn check_origin(origin: &str) -> Result<(), Refusal> {
     let valid = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
     };
@@ -23,7 +23,7 @@ pub(super) fn check_origin(origin: &str) -> Result<(), Refusal> {
 }
 
 /// Checks a target, and returns its segments, decoded.
-pub(super) fn segments(target: &str) -> Result<Vec<String>, Refusal> {
+pub(crate) fn segments(target: &str) -> Result<Vec<String>, Refusal> {
     let broken = |what: &str| Rule::Target.broken(format!("`{target}` {what}"));
     if target.len() > MAX_BYTES {
         return Err(Rule::Target.broken(format!("more than {MAX_BYTES} bytes")));
@@ -45,23 +45,23 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Returns what stands behind `parent` in a narrower target: nothing, or `/` and more segments.
-pub(super) fn below<'a>(target: &'a str, parent: &str) -> Option<&'a str> {
+pub(crate) fn below<'a>(target: &'a str, parent: &str) -> Option<&'a str> {
     target.strip_prefix(parent).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Returns the id of the root of a target.
-pub(super) fn root_id(target: &str) -> String {
+pub(crate) fn root_id(target: &str) -> String {
     format!("{ROOT}{}", escape(target))
 }
 
 /// Returns the target whose root has the id.
-pub(super) fn target_of_root(id: &str) -> Option<String> {
+pub(crate) fn target_of_root(id: &str) -> Option<String> {
     let target = unescape(id.strip_prefix(ROOT)?)?;
     (root_id(&target) == id).then_some(target)
 }
 
 /// Escapes a part of a URL as JavaScript's `encodeURIComponent` does.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {

@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970.
-pub(super) type Millis = i64;
+pub(crate) type Millis = i64;
 
 const DAY: i64 = 86_400_000;
 
 /// Returns the time in milliseconds; one that is out of range is at its end.
-pub(super) fn millis(time: SystemTime) -> Millis {
+pub(crate) fn millis(time: SystemTime) -> Millis {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
@@ -16,7 +16,7 @@ pub(super) fn millis(time: SystemTime) -> Millis {
 }
 
 /// Returns the point in time.
-pub(super) fn system(millis: Millis) -> SystemTime {
+pub(crate) fn system(millis: Millis) -> SystemTime {
     let distance = Duration::from_millis(millis.unsigned_abs());
     if millis < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
 }
@@ -32,7 +32,7 @@ fn days_before_month(month: i64) -> i64 {
 }
 
 /// Writes a time, to the millisecond if it is not at a full second.
-pub(super) fn write(millis: Millis) -> String {
+pub(crate) fn write(millis: Millis) -> String {
     let (day, of_day) = (millis.div_euclid(DAY), millis.rem_euclid(DAY));
     let (second, millis) = (of_day / 1000, of_day % 1000);
     let mut year = (day + 719_468).div_euclid(365);
@@ -49,7 +49,7 @@ pub(super) fn write(millis: Millis) -> String {
 }
 
 /// Reads a time that ends in `Z`, with at most nine digits behind the second, which are cut to three.
-pub(super) fn read(text: &str) -> Option<Millis> {
+pub(crate) fn read(text: &str) -> Option<Millis> {
     let rest = text.strip_suffix('Z')?;
     let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(whole, rest)| (whole, Some(rest)));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;

@@ -506,3 +506,37 @@ fn a_refusal_says_one_word_to_a_stranger() {
 fn of_stranger() -> Refusal {
     take(&invoke(seat().tree().clone(), &bob(), SEAT)).unwrap_err()
 }
+
+/// Changes a text at a place, in one of some ways.
+fn damaged(text: &str, at: usize, way: usize) -> Option<String> {
+    let mut bytes = text.as_bytes().to_vec();
+    match way {
+        0 => bytes[at] ^= 1,
+        1 => bytes[at] ^= 0x20,
+        2 => drop(bytes.remove(at)),
+        3 => bytes.insert(at, bytes[at]),
+        4 => bytes.swap(at, (at + 1) % text.len()),
+        _ => bytes.truncate(at),
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[test]
+fn damage_to_a_document_is_refused_wherever_it_is() {
+    let (invocation, link) = (invocation(), seat().to_string());
+    let whole = [&invocation, &link].map(|text| Tree::parse(text).unwrap());
+    let verifier = verifier();
+    for (text, whole) in [&invocation, &link].into_iter().zip(&whole) {
+        for (at, way) in (0..2 * text.len()).map(|at| (at / 2, at % 6)) {
+            let Some(damaged) = damaged(text, at, way) else { continue };
+            // Two bytes that are alike may change places.
+            if Tree::parse(&damaged).is_ok_and(|tree| tree == *whole) {
+                continue;
+            }
+            assert!(verifier.take(&damaged, None, noon(), |_| false).is_err(), "{damaged}");
+            assert!(verifier.check_link(&damaged, noon()).is_err(), "{damaged}");
+        }
+    }
+    verifier.take(&invocation, None, noon(), |_| false).unwrap();
+    verifier.check_link(&link, noon()).unwrap();
+}
