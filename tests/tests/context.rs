@@ -578,3 +578,85 @@ async fn the_error_of_a_time_limit_is_the_same_whoever_sees_it_first() {
         assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_calls_of_a_client_with_a_call_time_have_it_and_the_shortest_limit_holds() {
+    let (here, _drops) = Stop::last();
+    let (last, _drops) = Stop::last();
+    let (near, far) = capnode::transport::pair();
+    Node::new(last).serve(far).await.unwrap();
+    let there: StationClient = connect_over(near).await.unwrap();
+    there.look().await.unwrap();
+    let [short, long] = [100, 900].map(Duration::from_millis);
+    for station in [here, there] {
+        let timed = station.with_call_time(short);
+        assert_eq!((timed.clone(), timed.look().await.unwrap().left), (station.clone(), Some(short)));
+        assert_eq!(station.look().await.unwrap().left, None, "others have none");
+        let at = |limit: Duration| (Instant::now() + limit).into_std();
+        for call in [
+            timed.hang(),
+            timed.hang().timeout(long),
+            timed.hang().deadline(at(long)),
+            timed.with_call_time(long).hang(),
+            station.with_call_time(long).with_call_time(short).hang(),
+            station.with_call_time(long).hang().timeout(short),
+            station.with_call_time(long).hang().deadline(at(short)),
+            station.hang().deadline(at(short)).timeout(long),
+            timed.cap().invoke("hang", ()),
+            timed.cap().at("hang").apply(()),
+        ] {
+            let began = Instant::now();
+            assert_eq!(call.await.unwrap_err().kind(), ErrorKind::Timeout);
+            let took = began.elapsed();
+            // They were made at once, and the timers of tokio are of whole milliseconds.
+            assert!(took <= short + Duration::from_millis(2), "{took:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_client_stays_where_it_was_set() {
+    let (last, _drops) = Stop::last();
+    let listener = Node::new(capnode::Func::new(|station: StationClient| async move {
+        station.look().await.unwrap().left
+    }));
+    let listener = listener.listen("tcp://127.0.0.1:0").await.unwrap();
+    let left: capnode::Func<fn(StationClient) -> Option<Duration>> =
+        connect(&listener.url()).peer_is_capnode().await.unwrap();
+    let timed = last.with_call_time(Duration::from_secs(60));
+    assert_eq!(left.call(timed.clone()).await.unwrap(), None);
+    // It is no other reference: it goes home as itself.
+    let held = Cap::holding(&timed).unwrap().read::<StationClient>().await.unwrap();
+    assert_eq!((held.look().await.unwrap().left, held), (None, last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_awaits_is_dropped_at_its_deadline_in_this_program_too() {
+    let (station, mut drops) = Stop::last();
+    let minute = Duration::from_secs(60);
+    for pipelined in [false, true] {
+        let began = Instant::now();
+        let hanging = station.hang().timeout(minute);
+        let held =
+            if pipelined { Some(hanging.pipeline_cap()) } else { hanging.send().map(|()| None).unwrap() };
+        let (_, at) = drops.recv().await.unwrap();
+        assert!(at - began >= minute && at - began < minute + Duration::from_millis(5), "{:?}", at - began);
+        if let Some(held) = held {
+            assert_eq!(held.read::<()>().await.unwrap_err().kind(), ErrorKind::Timeout);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_sent_is_given_up_at_its_deadline_whatever_the_peer_knows() {
+    // Nobody answers on the other side.
+    let (near, _far, frames) = wire(all);
+    let station: StationClient = connect_over(near).await.unwrap();
+    station.hang().timeout(Duration::from_secs(60)).send().unwrap();
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    let released = || frames.lock().unwrap().iter().any(|frame| frame.starts_with(r#"["release",1"#));
+    assert!(!released());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(released(), "{:?}", frames.lock().unwrap());
+}

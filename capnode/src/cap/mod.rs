@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 pub(crate) mod broken;
 pub(crate) mod context;
@@ -89,6 +90,9 @@ enum Kind {
     Promise(Arc<Promise>),
     /// A part of the target of another reference.
     Property(Arc<PropertyRef>),
+    /// Another reference, whose calls have a time limit.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a clock there is no limit"))]
+    Timed(Arc<(Cap, Duration)>),
     /// A reference that no longer works.
     Broken(Error),
 }
@@ -100,6 +104,7 @@ impl Clone for Cap {
             Kind::Remote(import) => Kind::Remote(import.clone()),
             Kind::Promise(promise) => Kind::Promise(promise.clone()),
             Kind::Property(at) => Kind::Property(at.clone()),
+            Kind::Timed(timed) => Kind::Timed(timed.clone()),
             Kind::Broken(error) => Kind::Broken(error.clone()),
         };
         Self(kind, self.1)
@@ -122,6 +127,34 @@ impl Cap {
     /// A reference on which every call fails with `error`.
     pub fn broken(error: Error) -> Self {
         Self(Kind::Broken(error), RefKind::Unknown)
+    }
+
+    /// Returns a reference to the same thing whose calls have the [timeout](crate::Call::timeout) `limit`. A call may have
+    /// less: the shortest of all limits holds. So do calls of what is [inside](Self::at).
+    ///
+    /// The limit is one of this program. References to results of the calls do not have it, and neither does what is
+    /// made of this reference elsewhere, once it was sent there.
+    #[cfg(feature = "tokio")]
+    #[must_use = "the reference itself stays without it"]
+    pub fn with_call_time(&self, limit: Duration) -> Self {
+        let limit = self.call_time().map_or(limit, |other| other.min(limit));
+        Self(Kind::Timed(Arc::new((self.untimed().clone(), limit))), self.1)
+    }
+
+    /// Returns the time limit of calls of this reference, if it has one.
+    pub(crate) fn call_time(&self) -> Option<Duration> {
+        match &self.0 {
+            Kind::Timed(timed) => Some(timed.1),
+            _ => None,
+        }
+    }
+
+    /// Returns the reference without a time limit.
+    pub(crate) fn untimed(&self) -> &Self {
+        match &self.0 {
+            Kind::Timed(timed) => &timed.0,
+            _ => self,
+        }
     }
 
     /// The object itself, if it lives in this program and is a `T`.
@@ -157,6 +190,7 @@ impl Cap {
                 Kind::Remote(import) => import.connection().on_closed(slot),
                 Kind::Promise(promise) => waiting.extend(promise.watch(slot)),
                 Kind::Property(at) => waiting.push(at.cap.nearest()),
+                Kind::Timed(timed) => waiting.push(timed.0.nearest()),
                 Kind::Broken(error) => fire(slot, error),
             }
         }
@@ -172,6 +206,10 @@ impl Cap {
         match &self.0 {
             _ if path.is_empty() => self.clone(),
             Kind::Property(at) => PropertyRef::cap(at.cap.clone(), at.path.join(path.as_slice())),
+            Kind::Timed(timed) => {
+                let inside = timed.0.at_path(path);
+                Self(Kind::Timed(Arc::new((inside, timed.1))), RefKind::Unknown)
+            }
             _ => PropertyRef::cap(self.clone(), path),
         }
     }
@@ -205,6 +243,7 @@ impl Cap {
             (RefKind::Unknown, Kind::Property(at)) => {
                 depth::with_hop_limit(|| at.ref_kind()).unwrap_or_default()
             }
+            (RefKind::Unknown, Kind::Timed(timed)) => timed.0.ref_kind(),
             (ref_kind, _) => ref_kind,
         }
     }
@@ -220,17 +259,21 @@ impl Cap {
         }
     }
 
-    /// Returns the resolution of a promise; any other reference is returned as it is. All requests in the promise's
-    /// queue have been passed on by then, so that going the short way overtakes nothing.
+    /// Returns the resolution of a promise; any other reference is returned as it is, without a time limit. All requests
+    /// in the promise's queue have been passed on by then, so that going the short way overtakes nothing.
     pub(crate) fn nearest(&self) -> Cap {
         let mut cap = self.clone();
-        while let Kind::Promise(promise) = &cap.0 {
-            match promise.resolution() {
+        loop {
+            let nearer = match &cap.0 {
+                Kind::Promise(promise) => promise.resolution(),
+                Kind::Timed(timed) => Some(timed.0.clone()),
+                _ => None,
+            };
+            match nearer {
                 Some(nearer) => cap = Self(nearer.0, self.1),
-                None => break,
+                None => return cap,
             }
         }
-        cap
     }
 
     pub(crate) fn promise(&self) -> Option<&Arc<Promise>> {
@@ -265,6 +308,7 @@ impl Cap {
         match &self.0 {
             Kind::Remote(import) => Some(import.connection.write_limit()),
             Kind::Property(at) => depth::with_hop_limit(|| at.cap.nearest().writes_within()).flatten(),
+            Kind::Timed(timed) => timed.0.writes_within(),
             _ => None,
         }
     }
@@ -276,6 +320,7 @@ impl Cap {
             Kind::Property(at) => {
                 depth::with_hop_limit(|| at.cap.nearest().frame_bytes()).unwrap_or(usize::MAX)
             }
+            Kind::Timed(timed) => timed.0.frame_bytes(),
             _ => self.writes_within().map_or(usize::MAX, |bound| bounds::parts(bound).0),
         }
     }
@@ -316,6 +361,7 @@ impl Cap {
             Kind::Remote(import) => import.request(request, first.map(|first| first.waker)),
             Kind::Promise(promise) => Promise::request(promise, request.take()),
             Kind::Property(at) => at.request(request.take()),
+            Kind::Timed(timed) => timed.0.clone().deliver(request, first),
             Kind::Broken(error) => Response::error(request.failing_with(error.clone())),
         }
     }
@@ -333,7 +379,8 @@ impl Cap {
             Kind::Property(at) if nearest.pipelines() => at.cap.pipeline(request.under(&at.path)),
             _ => {
                 request.options.pipelined = true;
-                Promise::of_response(self.clone().request(request))
+                let end = request.options.ends_at();
+                Promise::of_response(self.clone().request(request).until(end))
             }
         }
     }
@@ -349,6 +396,7 @@ impl Cap {
                     Some(id) => return id,
                     None => Arc::as_ptr(at).addr(),
                 },
+                Kind::Timed(timed) => return timed.0.nearest().object_id(),
                 // Broken references differ only by their origin.
                 Kind::Broken(error) => error.addr(),
             },
@@ -386,6 +434,7 @@ impl fmt::Debug for Cap {
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
             Kind::Promise(_) => f.write_str("Cap(promise)"),
             Kind::Property(at) => write!(f, "Cap(at {})", EscapeControl(&at.path.dotted())),
+            Kind::Timed(timed) => timed.0.fmt(f),
             Kind::Broken(error) => write!(f, "Cap(broken: {error})"),
         }
     }

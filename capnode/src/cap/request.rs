@@ -10,6 +10,7 @@ use super::payload::{LivePayload, undefined, unfolded_len};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Path, Program};
 use crate::panics::{PanicId, catch_panic};
+use crate::runtime::Instant;
 
 /// A call or a read, on its way to whatever its target turns out to be.
 pub(crate) struct Request {
@@ -63,6 +64,11 @@ impl CallOptions {
         chunk: false,
         passed_on: 0,
     };
+
+    /// Returns the deadline of the call.
+    pub(crate) fn ends_at(&self) -> Option<Instant> {
+        self.context.as_ref().and_then(Context::ends_at)
+    }
 }
 
 impl Member {

@@ -18,6 +18,7 @@ use super::request::Unwritten;
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate, Fault};
 use crate::panics::{PanicId, catch_and_log, catch_panic};
+use crate::runtime::Instant;
 
 /// The result of a request.
 pub(crate) enum Reply {
@@ -406,6 +407,35 @@ impl Response {
             }
             _ => false,
         }
+    }
+
+    /// Returns the response of a call that nobody waits for, given up at `end`. Of a call that was sent the connection
+    /// keeps the time.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn until(self, end: Option<Instant>) -> Self {
+        let (Some(end), State::Handler(_) | State::Queued(_) | State::Moved(_)) = (end, &self.0) else {
+            return self;
+        };
+        let mut timer = match crate::runtime::sleep_until(end) {
+            Ok(timer) => timer,
+            Err(error) => return Self::error(error),
+        };
+        let mut running = self.started();
+        Self::handler(poll_fn(move |cx| {
+            if let Poll::Ready(outcome) = running.poll(cx, None) {
+                return Poll::Ready(outcome);
+            }
+            ready!(timer.as_mut().poll(cx));
+            let given_up = std::mem::replace(&mut running, Self(State::Ready(None)));
+            let fate = if given_up.give_up() { Fate::NotSent } else { Fate::MayHaveRun };
+            Poll::Ready(Err(context::late().with_fate(fate)))
+        }))
+    }
+
+    /// Returns the response: without a clock there is no time to keep.
+    #[cfg(not(feature = "tokio"))]
+    pub(crate) fn until(self, _: Option<Instant>) -> Self {
+        self
     }
 
     /// Waits for the outcome.

@@ -194,7 +194,7 @@ fn deserialize_cap<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cap, D:
 
 impl Serialize for Cap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(&PayloadRef::Cap(self.clone()), serializer)
+        serialize(&PayloadRef::Cap(self.untimed().clone()), serializer)
     }
 }
 

@@ -108,7 +108,7 @@ impl WeakCap {
                 },
                 None => Self::Held(Cap::broken(too_many())),
             },
-            Kind::Remote(_) | Kind::Broken(_) => Self::Held(cap),
+            Kind::Remote(_) | Kind::Timed(_) | Kind::Broken(_) => Self::Held(cap),
         }
     }
 

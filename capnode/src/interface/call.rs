@@ -124,7 +124,12 @@ impl<T, F> Call<T, F> {
             }
             Err(error) => State::Sent(Response::error(member.explain(error))),
         };
-        Self { state, timeout: None, result: PhantomData }
+        let call = Self { state, timeout: None, result: PhantomData };
+        #[cfg(feature = "tokio")]
+        if let Some(limit) = cap.call_time() {
+            return call.timeout(limit);
+        }
+        call
     }
 
     /// Calls a member. Arguments for a peer are written while they are borrowed; for an object in this program, and for
@@ -162,10 +167,17 @@ impl<T, F> Call<T, F> {
     /// it fails with [`ErrorKind::Timeout`] and is given up as if dropped. Its handler learns how much
     /// time there is, as it does of a [`deadline`](Self::deadline).
     ///
-    /// Of a call that is [sent](Self::send) or [pipelined](Self::pipeline) it counts from then, and the callee keeps it alone,
-    /// if it is another program of this library: the handler is dropped at its end.
+    /// Of a call that is [sent](Self::send) or [pipelined](Self::pipeline) it counts from then. What runs in this program is
+    /// dropped at its end, and so is a handler at a peer, if that is another program of this library. The result of a
+    /// pipelined call at any other peer stays what it turns out to be.
+    ///
+    /// Of several limits the shortest holds, also if one is that of the [client](Cap::with_call_time).
     #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
+        let limit = match &self.timeout {
+            Some(Timeout::After(other)) => limit.min(*other),
+            _ => limit,
+        };
         self.timeout = Some(Timeout::After(limit));
         if let Some(options) = self.options() {
             options.timed = true;
@@ -220,19 +232,22 @@ impl<T, F> Call<T, F> {
     pub fn deadline(mut self, at: crate::runtime::StdInstant) -> Self {
         let at = crate::runtime::from_std(at);
         self.set_deadline(at);
-        self.timeout = Some(Timeout::Until(at));
+        self.timeout.get_or_insert(Timeout::Until(at));
         self
     }
 
-    /// Sets the deadline that a timeout comes to, of a call that is made now.
+    /// Sets the deadline that a timeout comes to, of a call that is made now. An earlier one takes its place.
     #[cfg(feature = "tokio")]
     fn start_timeout(&mut self) {
-        if let (Some(Timeout::After(limit)), State::Unsent(..) | State::Mapped(_)) =
-            (&self.timeout, &self.state)
-        {
-            if let Some(end) = crate::runtime::Instant::now().checked_add(*limit) {
-                self.set_deadline(end);
+        let Some(Timeout::After(limit)) = self.timeout else { return };
+        let Some(end) = crate::runtime::Instant::now().checked_add(limit) else { return };
+        let Some(options) = self.options() else { return };
+        match options.ends_at().filter(|at| *at < end) {
+            Some(at) => {
+                options.timed = false;
+                self.timeout = Some(Timeout::Until(at));
             }
+            None => CallContext::set_deadline(&mut options.context, end),
         }
     }
 
@@ -259,10 +274,15 @@ impl<T, F> Call<T, F> {
         #[cfg(feature = "tokio")]
         self.start_timeout();
         match self.state {
-            State::Mapped(map) => map.request().detach(),
+            State::Mapped(map) => {
+                let end = map.options.ends_at();
+                map.request().until(end).detach()
+            }
             State::Unsent(cap, mut request) => {
-                request.options.at_once = true;
-                cap.request(Request { typed: false, ..request }).detach()
+                // Nobody else keeps the time.
+                (request.options.at_once, request.options.timed) = (true, false);
+                let end = request.options.ends_at();
+                cap.request(Request { typed: false, ..request }).until(end).detach()
             }
             State::Sent(response) => response.detach(),
             State::Done => Ok(()),

@@ -70,6 +70,40 @@ pub trait Client: Into<Cap> + Clone + Serialize + DeserializeOwned + Send + Sync
     /// Returns the reference that this client is made of. If the interface has a method of this name, write
     /// `Client::cap(&client)`.
     fn cap(&self) -> &Cap;
+
+    /// Returns the same client, but its calls have the [timeout](crate::Call::timeout) `limit`: see
+    /// [`Cap::with_call_time`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use capnode::{Client, ErrorKind};
+    ///
+    /// #[capnode::interface]
+    /// trait Oracle {
+    ///     async fn ask(&self, question: &str) -> String;
+    /// }
+    ///
+    /// # struct Silent;
+    /// # impl Oracle for Silent {
+    /// #     async fn ask(&self, _: &str) -> String {
+    /// #         std::future::pending().await
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), capnode::Error> {
+    /// # let oracle = OracleClient::new(Silent);
+    /// let impatient = oracle.with_call_time(Duration::from_millis(20));
+    /// assert_eq!(impatient.ask("when?").await.unwrap_err().kind(), ErrorKind::Timeout);
+    /// assert_eq!(impatient, oracle);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    #[must_use = "the client itself stays without it"]
+    fn with_call_time(&self, limit: std::time::Duration) -> Self {
+        Self::from_cap(self.cap().with_call_time(limit))
+    }
 }
 
 impl<C: Client> From<C> for Cap {

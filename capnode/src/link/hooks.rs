@@ -317,8 +317,7 @@ impl Link {
 
     /// Notes the deadline of a call of this side, unless its caller sees to it.
     fn note_deadline(&self, state: &mut State, call: Deadline, options: &CallOptions) {
-        let end = options.context.as_ref().and_then(Context::ends_at).filter(|_| !options.timed);
-        if let Some(end) = end {
+        if let Some(end) = options.ends_at().filter(|_| !options.timed) {
             self.set_deadline(state, call, end);
         }
     }
