@@ -618,17 +618,17 @@ async fn the_calls_of_a_client_with_a_call_time_have_it_and_the_shortest_limit_h
 #[tokio::test]
 async fn the_time_of_a_client_stays_where_it_was_set() {
     let (last, _drops) = Stop::last();
-    let listener = Node::new(capnode::Func::new(|station: StationClient| async move {
-        station.look().await.unwrap().left
-    }));
+    let listener =
+        Node::new(capnode::Func::new(
+            |station: StationClient| async move { station.look().await.unwrap().left },
+        ));
     let listener = listener.listen("tcp://127.0.0.1:0").await.unwrap();
     let left: capnode::Func<fn(StationClient) -> Option<Duration>> =
         connect(&listener.url()).peer_is_capnode().await.unwrap();
     let timed = last.with_call_time(Duration::from_secs(60));
     assert_eq!(left.call(timed.clone()).await.unwrap(), None);
     // It is no other reference: it goes home as itself.
-    let held: StationClient =
-        capnode::value::from_value(capnode::value::to_value(&timed).unwrap()).unwrap();
+    let held: StationClient = capnode::value::from_value(capnode::value::to_value(&timed).unwrap()).unwrap();
     assert_eq!((held.look().await.unwrap().left, held), (None, last));
 }
 

@@ -117,19 +117,20 @@ pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
 
 impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
+        let limit = cap.call_time();
         let state = match args {
             Ok(args) => {
-                let options = CallOptions { context: inherited(), ..CallOptions::NONE };
+                let (context, timed) = (inherited(), limit.is_some());
+                let options = CallOptions { context, timed, ..CallOptions::NONE };
                 State::Unsent(cap.clone(), Request { member, args, typed: true, options })
             }
             Err(error) => State::Sent(Response::error(member.explain(error))),
         };
-        let call = Self { state, timeout: None, result: PhantomData };
         #[cfg(feature = "tokio")]
-        if let Some(limit) = cap.call_time() {
-            return call.timeout(limit);
-        }
-        call
+        let timeout = limit.map(Timeout::After);
+        #[cfg(not(feature = "tokio"))]
+        let timeout = None;
+        Self { state, timeout, result: PhantomData }
     }
 
     /// Calls a member. Arguments for a peer are written while they are borrowed; for an object in this program, and for
