@@ -105,8 +105,18 @@ const ENTRY: u32 = 16;
 
 /// Names that every client has, and so hides in the client that it dereferences to: of `Client`, `Clone`, `PartialEq`,
 /// `Into`, `TryInto` and `ToOwned`.
-const TAKEN: [&str; 10] =
-    ["cap", "with_call_time", "clone", "clone_from", "eq", "ne", "into", "try_into", "to_owned", "clone_into"];
+const TAKEN: [&str; 10] = [
+    "cap",
+    "with_call_time",
+    "clone",
+    "clone_from",
+    "eq",
+    "ne",
+    "into",
+    "try_into",
+    "to_owned",
+    "clone_into",
+];
 
 impl Method {
     pub const fn call(name: &'static str, ident: &'static str, args: &'static [&'static str]) -> Self {
