@@ -1008,6 +1008,14 @@ fn what_waits_for_a_decision_counts_as_calls_of_its_peer() {
     pair.settle();
     let held = pair.accepting().report();
     assert_eq!((held.tables.running, held.call_bytes, held.parked_bytes), (0, 0, 0));
+
+    // So does one that stands in the arguments of another.
+    let never = policy::ask(|_: &CallInfo| std::future::pending());
+    let mut peer = Endpoint::new(Core::accepting(membrane(LeafClient::new(Counted::default()), never)));
+    let inner = format!(r#"["pipeline",0,["ping"],["{}"]]"#, "x".repeat(1_000));
+    peer.receive(&format!(r#"["push",["pipeline",0,["ping"],[{inner}]]]"#));
+    let held = peer.core().report();
+    assert!(held.tables.running == 1 && held.parked_bytes > 1_000, "{held:?}");
 }
 
 #[tokio::test(start_paused = true)]

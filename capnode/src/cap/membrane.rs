@@ -73,6 +73,8 @@ pub(super) struct Wrapper {
     id: ObjectId,
     /// `true` for the result of a call that was passed: reading it needs no further decision.
     is_result: bool,
+    /// `true` if the target may be a promise, or a part of one.
+    is_promised: bool,
     /// The target; `None` once the membrane is revoked.
     target: Mutex<Option<Cap>>,
     line: Line,
@@ -171,8 +173,9 @@ impl Border {
     fn wrapper(self: &Arc<Self>, target: Cap, side: Side, is_result: bool) -> Cap {
         let kind = target.ref_kind();
         let id = target.object_id();
+        let is_promised = matches!(target.0, Kind::Promise(_) | Kind::Property(_));
         let (target, line) = (Mutex::new(Some(target)), Line::default());
-        let new = Arc::new(Wrapper { border: self.clone(), side, id, is_result, target, line });
+        let new = Arc::new(Wrapper { border: self.clone(), side, id, is_result, is_promised, target, line });
         let (found, ended) = {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
@@ -291,27 +294,24 @@ impl Wrapper {
         lock(&self.target).clone()
     }
 
-    /// Makes a request by way of this. What is asked of a promise is asked of its resolution, so that it has one place
-    /// among all that is.
-    fn enter(self: &Arc<Self>, mut request: Request) -> Response {
-        let Some(target) = self.target() else {
-            return Response::error(request.failing_with(self.border.closed()));
-        };
+    /// Makes a request of a promise, which is one of its resolution, so that it has one place among all that are made of
+    /// that. `None` if the target is no promise.
+    fn request_promised(&self, request: &mut Request) -> Option<Response> {
         let reads_result = self.is_result && request.args.is_read() && request.member.is_whole();
-        let nearer = if reads_result { None } else { target.behind_promise(&mut request) };
-        let Some(nearer) = nearer else { return enter(self, request) };
+        let target = self.target().filter(|_| !reads_result)?;
+        let nearer = target.behind_promise(request)?;
         let (border, side) = (self.border.clone(), self.side);
         let arrival = move |to: Cap, request: Request| {
             let home = border.unwrap(&to, side.other());
             home.unwrap_or_else(|| border.wrapper(to, side, false)).forward(request)
         };
-        let Some(promise) = nearer.promise() else { return arrival(nearer, request) };
-        if let Err(error) = write_request(&target, &mut request) {
-            return Response::error(error);
+        let Some(promise) = nearer.promise() else { return Some(arrival(nearer, request.take())) };
+        if let Err(error) = write_request(&target, request) {
+            return Some(Response::error(error));
         }
-        let mut response = Promise::request_by(promise, request, Some(Box::new(arrival)));
+        let mut response = Promise::request_by(promise, request.take(), Some(Box::new(arrival)));
         let border = self.border.clone();
-        Response::handler(async move { border.until_revoked(|cx| response.poll(cx, None)).await })
+        Some(Response::handler(async move { border.until_revoked(|cx| response.poll(cx, None)).await }))
     }
 
     /// Takes all that a request carries across.
@@ -487,7 +487,10 @@ impl RequestTarget for WrapperTarget {
 
     fn request(&self, local: Local, request: &mut Request, _: Option<FirstPoll<'_>>) -> Response {
         match local.downcast::<Wrapper>() {
-            Some(wrapper) => wrapper.enter(request.take()),
+            Some(wrapper) => {
+                let promised = if wrapper.is_promised { wrapper.request_promised(request) } else { None };
+                promised.unwrap_or_else(|| enter(&wrapper, request.take()))
+            }
             None => Response::error(refusal("the membrane is gone")),
         }
     }
