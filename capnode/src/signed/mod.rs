@@ -42,6 +42,50 @@
 //! # }
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
 //! ```
+//!
+//! # What npm's verifier takes and this one refuses
+//!
+//! All that `@digitalbazaar/zcap` 9.0.1 refuses is refused here. Beyond that:
+//!
+//! | wrong with a document | rule |
+//! |---|---|
+//! | too long | [`Rule::Size`] |
+//! | a key that is there twice | [`Rule::Json`] |
+//! | a signed lone surrogate | [`Rule::Json`] |
+//! | too deep | [`Rule::Json`] |
+//! | an unknown member | [`Rule::Shape`] |
+//! | an unknown member of a proof | [`Rule::Shape`] |
+//! | an unknown member of an invocation | [`Rule::Shape`] |
+//! | nine addresses | [`Rule::Shape`] |
+//! | two holders | [`Rule::Shape`] |
+//! | an empty chain | [`Rule::Chain`] |
+//! | a backslash | [`Rule::Target`] |
+//! | a dotted segment | [`Rule::Target`] |
+//! | a fragment | [`Rule::Target`] |
+//! | a needless escape | [`Rule::Target`] |
+//! | a query | [`Rule::Target`] |
+//! | a slash at the end | [`Rule::Target`] |
+//! | an empty segment | [`Rule::Target`] |
+//! | an escaped dotted segment | [`Rule::Target`] |
+//! | letters beyond ASCII | [`Rule::Target`] |
+//! | a first link without actions | [`Rule::Action`] |
+//! | a caveat | [`Rule::Caveat`] |
+//! | an unknown caveat of ours | [`Rule::Caveat`] |
+//! | a holder by the method | [`Rule::Controller`] |
+//! | a link from the future | [`Rule::Time`] |
+//! | a time with an offset | [`Rule::Time`] |
+//! | a time without seconds | [`Rule::Time`] |
+//! | an invocation from the future | [`Rule::Time`] |
+//! | an old invocation | [`Rule::Time`] |
+//! | a link for a year | [`Rule::Expiry`] |
+//! | a link that ends before it begins | [`Rule::Expiry`] |
+//! | an end a moment ago | [`Rule::Expiry`] |
+//! | another domain | [`Rule::Domain`] |
+//! | no domain | [`Rule::Domain`] |
+//! | an invocation for the second time | [`Rule::Replay`] |
+//!
+//! A target in the table is that of a link or an invocation, and the caveat is the member of that name in earlier drafts. An
+//! invocation of the root itself is refused as well: the owner needs none.
 
 pub(crate) mod base58;
 mod caveat;

@@ -150,6 +150,18 @@ fn a_permit_says_what_may_be_done_by_whom_and_by_which_links() {
 }
 
 #[test]
+fn what_npms_zcap_signed_holds() {
+    // Its invocation is for no origin.
+    let invocation = include_str!("vectors/zcap-inv.json");
+    let made = UNIX_EPOCH + 1_795_644_000 * SECOND;
+    let refusal = verifier().take(invocation, None, made, |_| false).unwrap_err();
+    assert_eq!(refusal.rule(), Rule::Domain);
+    let links = verifier().check_link(include_str!("vectors/zcap-d2.json"), made).unwrap();
+    assert_eq!(links[0].name.id, "urn:uuid:0f9d5a2e-1111-4a53-8c46-7b0d3c1f0001");
+    assert_eq!(links[1].controller, carol().public_key().to_string());
+}
+
+#[test]
 fn a_forged_document_is_only_refused_for_what_was_changed() {
     assert_eq!(of_seat(|_, _| {}), None);
     assert_eq!(of_room(|_, _| {}), None);
@@ -372,6 +384,9 @@ fn a_document_has_the_members_of_its_kind() {
         Some(Rule::Context)
     );
     assert_eq!(of_seat(|_, proof| set(proof, "@context", None)), Some(Rule::Context));
+    // The owner needs no invocation of the root, which is an id.
+    let of_root = of_invocation(|_, proof| set(proof, "capability", json("\"urn:zcap:root:x\"")));
+    assert_eq!(of_root, Some(Rule::Shape));
     assert_eq!(rule("[]"), Some(Rule::Shape));
     assert_eq!(rule(&seat().to_string()), Some(Rule::Shape));
     assert_eq!(rule("{"), Some(Rule::Json));
