@@ -157,6 +157,17 @@ use syn::{Item, ItemTrait};
 ///
 /// The method changes nothing, so that `capnode::policy::read_only` passes it. A property does not need it.
 ///
+/// ### `idempotent`
+///
+/// The method may run more than once for one call. By way of a durable reference (`Connect::reconnecting`) an awaited call
+/// is sent again if its connection was lost before the answer came.
+///
+/// ### `rederive`
+///
+/// The client that the method returns can be had again by the same call. By way of a durable reference it is a durable
+/// reference as well: when the connection is lost, the call is made again before the result is used again. The method
+/// is `idempotent`. Its arguments are kept, 64 KiB at most, and hold no reference of a connection.
+///
 /// # Generic traits
 ///
 /// Type parameters belong to the trait, and are bound by `capnode::Wire` without it being written:

@@ -46,6 +46,8 @@ pub(crate) struct MethodOptions {
     pub no_cancel: bool,
     pub blocking: bool,
     pub read: bool,
+    pub idempotent: bool,
+    pub rederive: Option<Span>,
 }
 
 impl MethodOptions {
@@ -73,7 +75,7 @@ impl MethodOptions {
             }
             false
         });
-        let known = "`name = \"..\"`, `property`, `no_cancel`, `blocking`, `read`";
+        let known = "`name = \"..\"`, `property`, `no_cancel`, `blocking`, `read`, `idempotent`, `rederive`";
         each_option(tokens, errors, |key, input| {
             match key.to_string().as_str() {
                 "name" => options.name = Some(string(key, input)?),
@@ -81,6 +83,8 @@ impl MethodOptions {
                 "no_cancel" => options.no_cancel = true,
                 "blocking" => options.blocking = true,
                 "read" => options.read = true,
+                "idempotent" => options.idempotent = true,
+                "rederive" => options.rederive = Some(key.span()),
                 _ => return Err(unknown(key, "of a method", known)),
             }
             Ok(())

@@ -20,6 +20,7 @@ macro_rules! links {
 [batches]: crate::guide::batches
 [observing]: crate::guide::observing
 [testing]: crate::guide::testing
+[reconnecting]: crate::guide::reconnecting
 [lifetime]: crate::guide::lifetime
 [semantics]: crate::guide::semantics
 [missing]: crate::guide::semantics#calls-that-ask-for-what-is-not-there
@@ -78,6 +79,10 @@ pub mod observing {}
 #[doc = links!()]
 #[doc = include_str!("../docs/testing.md")]
 pub mod testing {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/reconnecting.md")]
+pub mod reconnecting {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/lifetime.md")]

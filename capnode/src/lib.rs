@@ -90,8 +90,8 @@
 //! The module [`guide`] teaches the library by topic: [getting started](guide::first),
 //! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks),
 //! [streams and big data](guide::streams), [maps](guide::maps), [errors](guide::errors), [plugins over stdio](guide::plugins),
-//! [a browser page](guide::browser), [HTTP batches](guide::batches), [seeing what happens](guide::observing), [testing](guide::testing), and
-//! [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
+//! [a browser page](guide::browser), [HTTP batches](guide::batches), [seeing what happens](guide::observing), [testing](guide::testing),
+//! [coming back after a disconnect](guide::reconnecting), and [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
 //!
 //! # Peers
 //!
@@ -236,7 +236,10 @@ pub use limits::{LimitKind, Limits};
 pub use link::LostMessage;
 pub use link::report::Report;
 #[cfg(feature = "tokio")]
-pub use node::{Connect, Drained, Incoming, Listener, Node, NodeBuilder, cap_wrap, connect, connect_over};
+pub use node::{
+    Connect, Drained, Incoming, LineState, Listener, Node, NodeBuilder, Reconnecting, Reconnection,
+    Subscription, Update, cap_wrap, connect, connect_over, reconnecting, subscribe,
+};
 pub use object::Object;
 pub use registry::{Registered, Registry, Restorer, RestorerClient};
 pub use session::Tables;

@@ -11,7 +11,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use capnode::sans_io::Core;
-use capnode::{Dialect, Func, Node, revocable};
+use capnode::transport::lines;
+use capnode::{Connection, Dialect, Func, Node, connect_over, revocable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -149,8 +150,8 @@ fn local_calls(hot: &HotClient, count: usize) {
     }
 }
 
-/// Makes `count` calls over TCP, of which `in_flight` wait for their answers at a time.
-fn over_tcp(count: usize, in_flight: usize) {
+/// Makes `count` calls over TCP, of which `in_flight` wait for their answers at a time, perhaps through a durable reference.
+fn over_tcp(count: usize, in_flight: usize, is_durable: bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -158,9 +159,17 @@ fn over_tcp(count: usize, in_flight: usize) {
         let client = tokio::net::TcpStream::connect(address).await.expect("a connection");
         let (accepted, _) = server.accept().await.expect("a connection");
         let node = Node::new(HotClient::new(Spot));
-        tokio::spawn(async move { node.serve(capnode::transport::lines(accepted)).await });
-        let hot: HotClient =
-            Node::new(()).connect_over(capnode::transport::lines(client)).await.expect("a client");
+        tokio::spawn(async move { node.serve(lines(accepted)).await });
+        let client = std::sync::Mutex::new(Some(client));
+        let dial = move || {
+            let client = client.lock().expect("no panic").take().expect("one connection");
+            async { connect_over::<Connection>(lines(client)).await }
+        };
+        let hot: HotClient = if is_durable {
+            capnode::reconnecting(dial).await.expect("a client")
+        } else {
+            dial().await.expect("a connection").index()
+        };
         let call = async |number: usize| {
             let sum = hot.add(black_box(number as u32), 1).await.expect("an answer");
             assert_eq!(black_box(sum), number as u32 + 1);
@@ -249,8 +258,9 @@ const PATHS: &[Path] = &[
     }),
     ("call in Capnode's language", |count| call(Dialect::Capnode, count)),
     ("call in Q-Connection's language", |count| call(Dialect::Q, count)),
-    ("call over TCP, 64 in flight", |count| over_tcp(count, 64)),
-    ("call over TCP, one after another", |count| over_tcp(count, 1)),
+    ("call over TCP, 64 in flight", |count| over_tcp(count, 64, false)),
+    ("durable call over TCP, 64 in flight", |count| over_tcp(count, 64, true)),
+    ("call over TCP, one after another", |count| over_tcp(count, 1, false)),
     ("local call", |count| local_calls(&HotClient::new(Spot), count)),
     ("call through a membrane here", |count| {
         let pair = Pair::new();

@@ -177,6 +177,10 @@ impl Expansion<'_> {
             let this = quote!(self);
             quote_spanned!(name.span()=> __p::call(#this, #index, (#(#values,)*)))
         };
+        let body = match method.options.rederive {
+            Some(span) => quote_spanned!(span=> __p::rederived(#body)),
+            None => body,
+        };
         let markers = method.arguments.iter().filter_map(|argument| match &argument.pass_mode {
             PassMode::Reader { marker, .. } => Some(marker),
             _ => None,

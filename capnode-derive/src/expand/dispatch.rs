@@ -231,6 +231,12 @@ fn entry(method: &Method) -> TokenStream {
     if method.options.read {
         entry.extend(quote!(.read()));
     }
+    if method.options.idempotent {
+        entry.extend(quote!(.idempotent()));
+    }
+    if method.options.rederive.is_some() {
+        entry.extend(quote!(.rederive()));
+    }
     let conditions = method.cfgs().filter_map(|cfg| match &cfg.meta {
         Meta::List(list) => Some(&list.tokens),
         _ => None,

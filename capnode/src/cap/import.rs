@@ -79,6 +79,12 @@ pub(crate) trait ImportHook: ConnectionHook {
         None
     }
 
+    /// Returns `true` once the connection has ended, or the peer has said that it runs no further calls.
+    #[cfg(feature = "tokio")]
+    fn is_leaving(&self) -> bool {
+        false
+    }
+
     /// Returns a reference to the value of a property of an import, for languages that say one step at a time.
     fn read_property(self: Arc<Self>, from: &Arc<Import>, name: &Key) -> Cap;
 }

@@ -82,6 +82,10 @@ pub struct Method {
     pub(crate) property: bool,
     /// `true` if a call of it changes nothing.
     reads: bool,
+    /// `true` if a call of it may run more than once.
+    idempotent: bool,
+    /// `true` if the reference that it gives can be had again by the same call.
+    rederives: bool,
     pub(crate) handler_options: HandlerOptions,
 }
 
@@ -127,6 +131,8 @@ impl Method {
             args,
             property: false,
             reads: false,
+            idempotent: false,
+            rederives: false,
             handler_options: HandlerOptions { no_cancel: false, blocking: false },
         }
     }
@@ -150,6 +156,16 @@ impl Method {
         self
     }
 
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    pub const fn rederive(mut self) -> Self {
+        self.rederives = true;
+        self
+    }
+
     pub const fn blocking(mut self) -> Self {
         self.handler_options.blocking = true;
         self
@@ -165,6 +181,18 @@ impl Method {
     /// Returns `true` if a call of it changes nothing.
     pub(crate) fn reads(&self) -> bool {
         self.reads
+    }
+
+    /// Returns `true` if a call of it may run more than once.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.idempotent || self.rederives || self.reads || self.property
+    }
+
+    /// Returns `true` if the reference that it gives can be had again by the same call.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn rederives(&self) -> bool {
+        self.rederives
     }
 
     /// Returns the name as a step of a path.

@@ -103,6 +103,11 @@ pub(crate) trait RequestTarget: Send + Sync {
         false
     }
 
+    /// Returns what the object stands for at present, if that is something that a peer lends.
+    fn present(&self, _local: &Local) -> Option<Cap> {
+        None
+    }
+
     /// A name for the kind of object, for messages.
     fn name(&self) -> &'static str;
 

@@ -12,6 +12,8 @@ pub(crate) mod broken;
 pub(crate) mod context;
 pub(crate) mod data;
 pub(crate) mod depth;
+#[cfg(feature = "tokio")]
+pub(crate) mod durable;
 pub(crate) mod edge;
 pub(crate) mod fetch;
 pub(crate) mod graph;
@@ -290,6 +292,14 @@ impl Cap {
         }
     }
 
+    /// Returns what a durable reference stands for at present, if that is something that a peer lends.
+    pub(crate) fn present(&self) -> Option<Cap> {
+        match &self.0 {
+            Kind::Local(local) => local.target.present(local),
+            _ => None,
+        }
+    }
+
     pub(crate) fn as_property(&self) -> Option<&Arc<PropertyRef>> {
         match &self.0 {
             Kind::Property(at) => Some(at),
@@ -299,7 +309,9 @@ impl Cap {
 
     /// Returns `true` for a reference of a peer whose language has objects as records of functions.
     pub(crate) fn comes_in_records(&self) -> bool {
-        matches!(&self.0, Kind::Remote(import) if import.capabilities().is_some_and(|peer| peer.records))
+        let present = self.present();
+        let import = present.as_ref().unwrap_or(self).import();
+        import.and_then(|import| import.capabilities()).is_some_and(|peer| peer.records)
     }
 
     /// The bound of a message to the peer that lends this, if arguments for it are best written right away: see

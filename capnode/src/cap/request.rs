@@ -22,6 +22,7 @@ pub(crate) struct Request {
 }
 
 /// Options of a call that the callee does not see.
+#[derive(Clone)]
 pub(crate) struct CallOptions {
     /// The context of the call; `None` if there is nothing in it.
     pub(crate) context: Option<Context>,

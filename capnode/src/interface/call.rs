@@ -115,6 +115,24 @@ pub fn read<C: Client, T, F>(client: &C, method: usize) -> Call<T, F> {
     Call::new(client.cap(), Member::Method(C::INTERFACE, method), Ok(request::Args::Read))
 }
 
+/// The result of a method with `#[capnode(rederive)]`.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a method with `rederive` returns one client, and not `{Self}`",
+    label = "its result has to be the client of an interface",
+    note = "leave out `rederive`, or return a client of which the others can be asked for"
+)]
+pub trait Rederived {}
+
+#[diagnostic::do_not_recommend]
+impl<C: Client> Rederived for C {}
+
+/// Returns the call of a method whose result can be had again by the same call.
+#[doc(hidden)]
+pub fn rederived<T: Rederived, F>(call: Call<T, F>) -> Call<T, F> {
+    call
+}
+
 impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let limit = cap.call_time();

@@ -66,7 +66,9 @@ impl Link {
         }
         // An import without an id yet is lent like any other reference, and passes its calls on.
         let ours = |cap: &Cap, path: &Path| {
-            let import = cap.import().filter(|import| import.is_sent() && self.has_lent(import))?;
+            let present = cap.present();
+            let import = present.as_ref().unwrap_or(cap).import();
+            let import = import.filter(|import| import.is_sent() && self.has_lent(import))?;
             if let Some(batch) = &self.batch {
                 batch.use_result(import.id());
             }
@@ -91,7 +93,9 @@ impl Link {
     /// Returns the descriptor for a capture of a map: something that the peer has lent, or that it is lent.
     pub(super) fn capture(self: &Arc<Self>, state: &mut State, part: &PayloadRef) -> CapDescriptor {
         let cap = part_to_cap(part);
-        let home = cap.import().filter(|import| import.is_sent() && self.has_lent(import));
+        let present = cap.present();
+        let import = present.as_ref().unwrap_or(&cap).import();
+        let home = import.filter(|import| import.is_sent() && self.has_lent(import));
         let Some(id) = home.map(|import| import.id()) else { return Self::export_cap(state, cap) };
         if let Some(batch) = &self.batch {
             batch.use_result(id);

@@ -84,6 +84,11 @@ impl ImportHook for Link {
         Link::capabilities(self)
     }
 
+    #[cfg(feature = "tokio")]
+    fn is_leaving(&self) -> bool {
+        self.ended.load(Ordering::SeqCst) || self.read_state(|state| state.session.last_run().is_some())
+    }
+
     fn knows_extended(&self) -> Option<bool> {
         self.read_state(|state| state.session.knows_extended())
     }

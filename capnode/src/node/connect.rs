@@ -17,7 +17,7 @@ use super::dial::Dial;
 #[cfg(feature = "ws")]
 use super::{HANDSHAKE, kind_of};
 use crate::cap::policy::Policy;
-use crate::connection::FromConnection;
+use crate::connection::{Connection, FromConnection};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
@@ -56,11 +56,13 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 /// in one without I/O or timers. A refusal by the peer's node, or by a server of batches, only shows at the first call.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Connect<C> {
-    url: String,
-    node: Node,
+    pub(super) url: String,
+    pub(super) node: Node,
     dialect: Option<Dialect>,
     knows_peer: bool,
     call_time: Option<Duration>,
+    /// The most time between signs of life.
+    probe: Option<Duration>,
     layers: Vec<Arc<dyn Policy>>,
     headers: Vec<(String, String)>,
     #[cfg(feature = "tls")]
@@ -78,6 +80,7 @@ impl Node {
             dialect: None,
             knows_peer: false,
             call_time: None,
+            probe: None,
             layers: Vec::new(),
             headers: Vec::new(),
             #[cfg(feature = "tls")]
@@ -129,11 +132,19 @@ impl<C: FromConnection> Connect<C> {
         self
     }
 
+    /// Has the peer asked for a sign of life at least so often.
+    pub(super) fn set_probe(&mut self, most: Duration) {
+        self.probe = Some(most);
+    }
+
     fn config(&self, remote: Remote) -> LinkConfig {
         let config = self.node.config(remote);
         let dialect = self.dialect.or(config.dialect);
         let (knows_peer, call_time) = (self.knows_peer, self.call_time.or(config.call_time));
         let mut config = LinkConfig { dialect, knows_peer, call_time, ..config };
+        if let Some(most) = self.probe {
+            config.limits.probe = Some(config.limits.probe.map_or(most, |probe| probe.min(most)));
+        }
         for layer in &self.layers {
             config.add_layer(layer.clone());
         }
@@ -141,12 +152,17 @@ impl<C: FromConnection> Connect<C> {
     }
 
     async fn run(self) -> Result<C, Error> {
-        let address: Address = self.url.parse()?;
+        self.open(&self.url).await.map(C::from_connection)
+    }
+
+    /// Opens a connection to a URL under the terms of this one.
+    pub(super) async fn open(&self, url: &str) -> Result<Connection, Error> {
+        let address: Address = url.parse()?;
         crate::runtime::check()?;
         let config = |remote| self.config(remote);
         let node = &self.node;
         let dial = Dial {
-            url: self.url.clone(),
+            url: url.to_owned(),
             address,
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
@@ -170,10 +186,7 @@ impl<C: FromConnection> Connect<C> {
                 "WebSockets need capnode's feature `ws`: enable it in Cargo.toml",
             )),
             #[cfg(feature = "http")]
-            Address::Http { .. } => {
-                let connection = Batches::connect(node, config, dial, &self.headers).await?;
-                Ok(C::from_connection(connection))
-            }
+            Address::Http { .. } => Batches::connect(node, config, dial, &self.headers).await,
             #[cfg(not(feature = "http"))]
             Address::Http { .. } => Err(Error::new(ErrorKind::Unsupported, NEEDS_HTTP)),
             Address::Tcp(_) | Address::Unix(_) => {

@@ -17,7 +17,9 @@ mod dial;
 #[cfg(feature = "http")]
 mod http;
 mod listener;
+mod reconnect;
 mod shared;
+mod subscription;
 
 pub use self::admit::Incoming;
 pub use self::builder::NodeBuilder;
@@ -25,7 +27,9 @@ pub use self::connect::{Connect, cap_wrap, connect, connect_over};
 #[cfg(feature = "axum")]
 pub(crate) use self::http::{Sender, answer};
 pub use self::listener::Listener;
+pub use self::reconnect::{LineState, Reconnecting, Reconnection, reconnecting};
 pub use self::shared::Drained;
+pub use self::subscription::{Subscription, Update, subscribe};
 
 use crate::caller::{Caller, PeerInfo};
 use crate::cap::Cap;
