@@ -69,6 +69,26 @@ given up: changed my mind
 }
 
 #[tokio::test]
+async fn the_example_reconnect_loses_and_doubles_no_line() {
+    let runs = (1..=10).map(|seed| async move {
+        let output = run("reconnect", &[&seed.to_string()]).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "with seed {seed}: {text}{errors}");
+        let heard = |line: &str| {
+            line.starts_with("line ").then(|| line.split_once(": ").map(|(_, said)| said.to_owned()))
+        };
+        let lines: Vec<_> = text.lines().filter_map(heard).flatten().collect();
+        let once: BTreeSet<_> = lines.iter().collect();
+        assert_eq!((lines.len(), once.len()), (120, 120), "with seed {seed}: {text}");
+        assert_eq!(text.matches("server: killed").count(), 3, "{text}");
+        assert!(text.contains("gap: again") && text.contains("line: down"), "{text}");
+        assert!(text.ends_with("120 lines, each of them once\n"), "{text}");
+    });
+    futures_util::future::join_all(runs).await;
+}
+
+#[tokio::test]
 async fn the_example_accounts_prints_what_it_should() {
     let text = printed("accounts").await;
     let lines: Vec<_> = text.lines().map(str::trim).collect();
