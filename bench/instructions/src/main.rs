@@ -10,9 +10,11 @@ use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use capnode::sans_io::Core;
+use capnode::sans_io::{Core, CoreBuilder};
 use capnode::transport::lines;
 use capnode::{Connection, Dialect, Func, Node, connect_over, revocable};
+#[cfg(feature = "observers")]
+use capnode::{Policy, policy};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +88,17 @@ impl Pair {
     }
 
     fn speaking(dialect: Dialect, index: HotClient) -> Self {
-        let there = Core::accepting(index);
+        Self::of(Core::builder(), dialect, index)
+    }
+
+    /// A policy is asked on the side that is called.
+    #[cfg(feature = "observers")]
+    fn with_layer(policy: impl Policy) -> Self {
+        Self::of(Core::builder().layer(policy), Dialect::CapnWeb, HotClient::new(Spot))
+    }
+
+    fn of(callee: CoreBuilder, dialect: Dialect, index: HotClient) -> Self {
+        let there = callee.accepting(index);
         let here = Core::builder().dialect(dialect).connecting(());
         let hot = here.index();
         let pair = Self { here, there, hot };
@@ -270,6 +282,10 @@ const PATHS: &[Path] = &[
     ("call through a membrane there", |count| {
         calls(&Pair::speaking(Dialect::CapnWeb, revocable(HotClient::new(Spot)).0), count);
     }),
+    #[cfg(feature = "observers")]
+    ("call with traces nobody listens to", |count| calls(&Pair::with_layer(policy::trace()), count)),
+    #[cfg(feature = "observers")]
+    ("call with metrics", |count| calls(&Pair::with_layer(policy::metrics()), count)),
     ("local call through a membrane", |count| local_calls(&revocable(HotClient::new(Spot)).0, count)),
 ];
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use super::policy::Meter;
 use super::request::{Args, CallOptions, Member, Request};
 use super::response::{FirstPoll, Response};
 use super::{Cap, missing};
@@ -13,6 +14,9 @@ use crate::reserved::find_reserved;
 pub(crate) trait Edge: Send + Sync {
     /// Returns `true` while nobody is to be asked or told.
     fn is_idle(&self) -> bool;
+
+    /// Returns what counts calls, while that is all that is to be done about them.
+    fn meter(&self) -> Option<&dyn Meter>;
 
     /// Delivers a request of the peer. With `first`, a handler is polled at once if it can be.
     fn take_in(self: Arc<Self>, target: Cap, request: &mut Request, first: Option<FirstPoll<'_>>)

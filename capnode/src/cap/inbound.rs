@@ -293,8 +293,12 @@ pub(crate) fn make_call(
     context: &Context,
     edge: Option<Arc<dyn Edge>>,
 ) -> Response {
-    // Whoever is asked sees a request.
-    let called = if edge.is_none() { cap.call_of_peer(name, args, limits, context) } else { Err(cap) };
+    // Whoever is asked sees a request. To count, the method is enough.
+    let meter = edge.as_ref().map(|edge| edge.meter());
+    let called = match meter {
+        Some(None) => Err(cap),
+        _ => cap.call_of_peer(name, args, limits, context, meter.flatten()),
+    };
     called.unwrap_or_else(|cap| {
         let args = Some(Payload::plain(args.to_owned()));
         make_request(cap, Path::of_name(name), args, limits, Some(context.clone()), edge)

@@ -8,7 +8,9 @@ use std::task::Poll;
 use super::Cap;
 use super::edge::Edge;
 use super::line::{Gate, Line, enter, hold};
-use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, is_idle, tell};
+use super::policy::{
+    CallInfo, Decision, Direction, Meter, Policy, around, ask, is_idle, meter_of, tell_outcome,
+};
 use super::promise::{Asked, Holder, Promise};
 use super::request::Request;
 use super::response::{FirstPoll, Response};
@@ -142,7 +144,7 @@ impl Layer {
         way: Way,
         request: &mut Request,
         first: Option<FirstPoll<'_>>,
-        call: CallInfo,
+        mut call: CallInfo,
     ) -> Response {
         call.apply_metadata(request);
         let began = Instant::now();
@@ -151,8 +153,7 @@ impl Layer {
                 .outcome_now()
             {
                 Ok(outcome) => {
-                    let told = outcome.as_ref().map(|_| ());
-                    tell(&*self.policy, &call, told, began.elapsed());
+                    tell_outcome(&*self.policy, &mut call, &outcome, began.elapsed());
                     return Response::ready(outcome);
                 }
                 Err(response) => response,
@@ -162,7 +163,7 @@ impl Layer {
             let failed = |error| Poll::Ready(Err(error));
             let outcome =
                 poll_fn(|cx| around(&*policy, Some(&call), failed, || response.poll(cx, None))).await;
-            tell(&*policy, &call, outcome.as_ref().map(|_| ()), began.elapsed());
+            tell_outcome(&*policy, &mut call, &outcome, began.elapsed());
             outcome
         });
         if has_begun { watched.begun() } else { watched }
@@ -172,6 +173,10 @@ impl Layer {
 impl Edge for Layer {
     fn is_idle(&self) -> bool {
         self.count.load(Ordering::SeqCst) == 0 && is_idle(&*self.policy)
+    }
+
+    fn meter(&self) -> Option<&dyn Meter> {
+        if self.count.load(Ordering::SeqCst) == 0 { meter_of(&*self.policy) } else { None }
     }
 
     fn take_in(

@@ -16,7 +16,9 @@ use super::graph::tie_within;
 use super::line::{Gate, Line, enter, hold};
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
-use super::policy::{CallInfo, Decision, Direction, Policy, Waiting, around, ask, refusal, tell};
+use super::policy::{
+    CallInfo, Decision, Direction, Policy, Waiting, around, ask, refusal, tell, tell_outcome,
+};
 use super::promise::{Asked, Holder, Promise};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
@@ -346,7 +348,7 @@ impl Wrapper {
     }
 
     /// Passes a request on that the policy has passed. `call` is there if the policy is to learn the outcome.
-    fn pass(self: &Arc<Self>, target: Cap, mut request: Request, call: Option<CallInfo>) -> Response {
+    fn pass(self: &Arc<Self>, target: Cap, mut request: Request, mut call: Option<CallInfo>) -> Response {
         // It may have been revoked while the policy was asked, also by the policy.
         if let Some(error) = self.border.ended() {
             return Response::error(request.failing_with(error));
@@ -371,11 +373,12 @@ impl Wrapper {
                 around(&*border.policy, call.as_ref(), failed, || response.poll(cx, None))
             };
             let outcome = border.until_revoked(step).await;
-            let outcome = outcome.and_then(crossed).map_err(|error| border.cross_error(error, side));
-            if let Some(call) = &call {
-                tell(&*border.policy, call, outcome.as_ref().map(|_| ()), began.elapsed());
+            let outcome = outcome.and_then(crossed).map(Reply::Wire);
+            let outcome = outcome.map_err(|error| border.cross_error(error, side));
+            if let Some(call) = &mut call {
+                tell_outcome(&*border.policy, call, &outcome, began.elapsed());
             }
-            outcome.map(Reply::Wire)
+            outcome
         })
     }
 

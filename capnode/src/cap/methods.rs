@@ -1,11 +1,13 @@
 //! Requests of objects with an interface: the method is found by its number or name.
 
 use super::context::Context;
+use super::counted::Counted;
 use super::data::to_cap;
 use super::interface::{Interface, Method};
 use super::local::Local;
 use super::missing::{cannot, in_function, missing, not_a_function};
 use super::payload::{PayloadRef, encode};
+use super::policy::{Direction, Meter};
 use super::request::{Args, Member, Request};
 use super::response::{BoxMethod, FirstPoll, MethodInfo, Reply, Response};
 use super::{Cap, Kind, RefKind, depth, too_many};
@@ -77,7 +79,7 @@ pub(crate) type MakeMethod<'a> = &'a dyn Fn(&mut MethodCall<'_>) -> Result<BoxMe
 
 impl Cap {
     /// Calls a method of this object for a peer, or this function if there is no `name`, and polls it once. The
-    /// arguments stand in a frame, without references. Returns the reference if it is to another thing, or has no such
+    /// arguments stand in a frame, without references. `meter` counts it. Returns the reference if it is to another thing, or has no such
     /// method, which a request says.
     pub(crate) fn call_of_peer(
         self,
@@ -85,6 +87,7 @@ impl Cap {
         args: &str,
         limits: Unfolding,
         context: &Context,
+        meter: Option<&dyn Meter>,
     ) -> Result<Response, Self> {
         let Kind::Local(local) = &self.0 else { return Err(self) };
         let target = local.target;
@@ -94,6 +97,7 @@ impl Cap {
             (None, None) if matches!(target.ref_kind(), RefKind::Function) => Some((0, &FUNCTION)),
             _ => None,
         };
+        let ref_kind = if meter.is_some() { self.ref_kind() } else { RefKind::Unknown };
         let (number, method, local) = match (found, self.0) {
             (Some((number, method)), Kind::Local(local)) => (number, method, local),
             (_, kind) => return Err(Self(kind, self.1)),
@@ -107,7 +111,17 @@ impl Cap {
             answer_bytes: limits.frame,
             first: Some(FirstPoll::UNAWAITED),
         };
-        Ok(target.call(number, &mut call))
+        let Some(meter) = meter else { return Ok(target.call(number, &mut call)) };
+        let entry = match (ref_kind, name) {
+            (RefKind::Object(interface), Some(name)) => {
+                interface.find(name).map(|(_, method)| (interface, method))
+            }
+            _ => None,
+        };
+        Ok(match Counted::begin(meter, entry, Direction::Inward, args.len()) {
+            Ok(counted) => counted.watch(target.call(number, &mut call)),
+            Err(error) => Response::error(error),
+        })
     }
 }
 

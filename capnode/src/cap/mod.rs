@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub(crate) mod broken;
 pub(crate) mod context;
+pub(crate) mod counted;
 pub(crate) mod data;
 pub(crate) mod depth;
 #[cfg(feature = "tokio")]

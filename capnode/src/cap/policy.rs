@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::interface::{Interface, Method};
-use super::payload::{LivePayload, PayloadRef};
+use super::payload::{LivePayload, PayloadRef, unfolded_len};
 use super::request::{Args, Member, Request};
+use super::response::{Outcome, Reply};
 use super::slot::decode;
 use super::value::Value;
 use super::{Cap, RefKind};
@@ -73,6 +74,42 @@ pub trait Policy: Send + Sync + 'static {
     /// is asked for each call, so that nearly nothing is spent on what nobody looks at.
     fn is_idle(&self) -> bool {
         false
+    }
+
+    /// Returns what counts calls in place of this policy, if that is all it does: a call over a connection is then not
+    /// described, and costs less.
+    #[doc(hidden)]
+    fn meter(&self) -> Option<&dyn Meter> {
+        None
+    }
+}
+
+/// Counts calls, of which it has to know no more than the method.
+#[doc(hidden)]
+pub trait Meter: Send + Sync {
+    /// Counts the beginning of a call with arguments of so many bytes. The method is `None` if it is in no table.
+    fn begin(&self, method: TableEntry, direction: Direction, bytes: usize) -> Arc<dyn Counter>;
+}
+
+/// An entry of the table of an interface, if there is one.
+pub(crate) type TableEntry = Option<(&'static Interface, &'static Method)>;
+
+/// The counters of a method.
+#[doc(hidden)]
+pub trait Counter: Send + Sync {
+    /// Counts an outcome: a result of so many bytes, or an error.
+    fn outcome(&self, outcome: Result<usize, &Error>, duration: Duration);
+
+    /// Counts the end of a call, with an outcome or without.
+    fn over(&self);
+}
+
+/// Returns the bytes of a result, as they are written inside the program, or the error.
+pub(super) fn result_len(outcome: &Outcome) -> Result<usize, &Error> {
+    match outcome {
+        Ok(Reply::Wire(body)) => Ok(unfolded_len(body)),
+        Ok(Reply::Typed(_) | Reply::Placed) => Ok(0),
+        Err(error) => Err(error),
     }
 }
 
@@ -197,6 +234,7 @@ pub struct CallInfo {
     direction: Direction,
     args: Option<LivePayload>,
     bytes: usize,
+    result_bytes: usize,
     held: Held,
     context: Option<Context>,
 }
@@ -271,6 +309,7 @@ impl CallInfo {
             direction,
             args,
             bytes,
+            result_bytes: 0,
             held: Held::default(),
             context: request.options.context.clone(),
         }
@@ -305,9 +344,9 @@ impl CallInfo {
     }
 
     /// Returns the entry of the method in the table of its interface, if there is one.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn table_entry(&self) -> (Option<&'static Interface>, Option<&'static Method>) {
-        (self.interface, self.entry())
+    #[cfg(any(feature = "metrics", test))]
+    pub(crate) fn table_entry(&self) -> TableEntry {
+        self.interface.zip(self.entry())
     }
 
     fn entry(&self) -> Option<&'static Method> {
@@ -388,6 +427,11 @@ impl CallInfo {
         self.bytes
     }
 
+    /// Returns the bytes of the result, as they are written inside the program, in [`Policy::after`].
+    pub fn result_len(&self) -> usize {
+        self.result_bytes
+    }
+
     /// Returns the names of the arguments, if the interface is known.
     pub fn argument_names(&self) -> &'static [&'static str] {
         self.entry().map_or(&[], |method| method.args)
@@ -455,6 +499,18 @@ pub(super) fn tell(
     let _logged = catch_panic("a policy", || policy.after(call, outcome, duration));
 }
 
+/// Tells a policy the outcome of a call, with the bytes of its result.
+pub(super) fn tell_outcome(policy: &dyn Policy, call: &mut CallInfo, outcome: &Outcome, duration: Duration) {
+    let result = result_len(outcome);
+    call.result_bytes = result.unwrap_or(0);
+    tell(policy, call, result.map(|_| ()), duration);
+}
+
+/// Returns what counts calls in place of a policy, if that is all it does.
+pub(super) fn meter_of(policy: &dyn Policy) -> Option<&dyn Meter> {
+    catch_panic("a policy", || policy.meter()).unwrap_or(None)
+}
+
 /// Runs a step of a call in the surroundings that a policy gives it. Returns what `failed` makes of the error if the step
 /// panics, which that of user code does not.
 pub(super) fn around<T>(
@@ -503,6 +559,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn is_idle(&self) -> bool {
         (**self).is_idle()
     }
+
+    fn meter(&self) -> Option<&dyn Meter> {
+        (**self).meter()
+    }
 }
 
 /// Passes what both pass. The second one is asked once the first has passed a call, and both learn the outcome.
@@ -549,5 +609,13 @@ impl<A: Policy + ?Sized, B: Policy + ?Sized> Policy for (Arc<A>, Arc<B>) {
 
     fn is_idle(&self) -> bool {
         self.0.is_idle() && self.1.is_idle()
+    }
+
+    fn meter(&self) -> Option<&dyn Meter> {
+        match (self.0.meter(), self.1.meter()) {
+            (Some(meter), None) if self.1.is_idle() => Some(meter),
+            (None, Some(meter)) if self.0.is_idle() => Some(meter),
+            _ => None,
+        }
     }
 }

@@ -110,7 +110,6 @@ pub(crate) struct LinkConfig {
     pub(crate) knows_peer: bool,
 }
 
-#[cfg(feature = "tokio")]
 impl LinkConfig {
     /// Has a policy asked behind those that are.
     pub(crate) fn add_layer(&mut self, policy: impl Policy) {

@@ -1,14 +1,14 @@
 //! Calls as metrics.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::{Counter, Gauge, Histogram};
 
-use super::{CallInfo, Decision, Direction, Policy};
-use crate::cap::interface::{Interface, Method};
+use super::{Direction, Guard};
+use crate::cap::counted::Metered;
+use crate::cap::policy::{self, Meter, TableEntry};
 use crate::error::Error;
 use crate::sync::{Mutex, lock};
 
@@ -20,6 +20,7 @@ use crate::sync::{Mutex, lock};
 /// | `capnode_calls_in_flight` | calls without an outcome | as above |
 /// | `capnode_call_seconds` | a histogram of the time until the outcome | as above |
 /// | `capnode_call_argument_bytes_total` | bytes of arguments, as they are written inside the program | as above |
+/// | `capnode_call_result_bytes_total` | bytes of results, written in the same way | as above |
 /// | `capnode_call_errors_total` | calls that have failed | as above, `kind`, `fate` |
 /// | `capnode_limits_total` | calls and connections that failed because of a limit | `limit` |
 /// | `capnode_connections_opened_total` | connections | – |
@@ -31,12 +32,12 @@ use crate::sync::{Mutex, lock};
 /// a new series.
 ///
 /// Install the recorder before the first call: what a method counts with is looked up once.
-pub fn metrics() -> impl Policy {
-    Metrics::default()
+pub fn metrics() -> Guard {
+    Guard::new(Metered(Metrics::default()))
 }
 
 /// The counters of one method in one direction.
-type Key = (Option<usize>, Option<usize>, Direction);
+type Key = (Option<(usize, usize)>, Direction);
 
 #[derive(Default)]
 struct Metrics {
@@ -49,23 +50,24 @@ struct Series {
     in_flight: Gauge,
     seconds: Histogram,
     bytes: Counter,
+    result_bytes: Counter,
 }
 
 impl Series {
-    fn new(interface: Option<&'static Interface>, method: Option<&'static Method>, way: Direction) -> Self {
-        const OTHER: &str = "other";
+    fn new(method: TableEntry, way: Direction) -> Self {
+        const OTHER: (&str, &str) = ("other", "other");
         let direction = match way {
             Direction::Inward => "inward",
             Direction::Outward => "outward",
         };
-        let interface = interface.filter(|_| method.is_some()).map_or(OTHER, |interface| interface.name);
-        let method = method.map_or(OTHER, |method| method.name);
+        let (interface, method) = method.map_or(OTHER, |(interface, method)| (interface.name, method.name));
         let labels = [("interface", interface), ("method", method), ("direction", direction)];
         Self {
             calls: ::metrics::counter!("capnode_calls_total", &labels),
             in_flight: ::metrics::gauge!("capnode_calls_in_flight", &labels),
             seconds: ::metrics::histogram!("capnode_call_seconds", &labels),
             bytes: ::metrics::counter!("capnode_call_argument_bytes_total", &labels),
+            result_bytes: ::metrics::counter!("capnode_call_result_bytes_total", &labels),
             labels,
         }
     }
@@ -83,41 +85,30 @@ impl Series {
     }
 }
 
-/// A call without an outcome.
-struct InFlight(Arc<Series>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.decrement(1.0);
-    }
-}
-
-impl Policy for Metrics {
-    fn before(&self, call: &CallInfo) -> Decision {
-        let (interface, method) = call.table_entry();
-        let addr = |interface: &'static Interface| std::ptr::from_ref(interface).addr();
-        let method_addr = method.map(|method| std::ptr::from_ref(method).addr());
-        let key = (interface.filter(|_| method.is_some()).map(addr), method_addr, call.direction());
-        let new = || Arc::new(Series::new(interface, method, call.direction()));
-        let series = lock(&self.methods).entry(key).or_insert_with(new).clone();
-        series.calls.increment(1);
-        series.bytes.increment(call.arguments_len() as u64);
-        series.in_flight.increment(1.0);
-        call.hold(Arc::new(InFlight(series)));
-        Decision::Pass
-    }
-
-    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
-        let Some(call) = call.held::<Arc<InFlight>>() else { return };
-        call.0.seconds.record(duration.as_secs_f64());
-        if let Err(error) = outcome {
-            call.0.failed(error);
+impl policy::Counter for Series {
+    fn outcome(&self, outcome: Result<usize, &Error>, duration: Duration) {
+        self.seconds.record(duration.as_secs_f64());
+        match outcome {
+            Ok(bytes) => self.result_bytes.increment(bytes as u64),
+            Err(error) => self.failed(error),
         }
     }
+
+    fn over(&self) {
+        self.in_flight.decrement(1.0);
+    }
 }
 
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").finish_non_exhaustive()
+impl Meter for Metrics {
+    fn begin(&self, method: TableEntry, way: Direction, bytes: usize) -> Arc<dyn policy::Counter> {
+        let addrs = method.map(|(interface, method)| {
+            (std::ptr::from_ref(interface).addr(), std::ptr::from_ref(method).addr())
+        });
+        let new = || Arc::new(Series::new(method, way));
+        let series = lock(&self.methods).entry((addrs, way)).or_insert_with(new).clone();
+        series.calls.increment(1);
+        series.bytes.increment(bytes as u64);
+        series.in_flight.increment(1.0);
+        series
     }
 }

@@ -38,8 +38,8 @@ use std::time::Duration;
 pub use self::metrics::metrics;
 #[cfg(feature = "tracing")]
 pub use self::trace::{Trace, trace};
-use crate::cap::policy::refusal;
 pub use crate::cap::policy::{CallInfo, Decision, Direction, Operation, Policy};
+use crate::cap::policy::{Meter, refusal};
 use crate::error::Error;
 use crate::runtime::Instant;
 use crate::sync::{Mutex, OnDrop, lock};
@@ -97,6 +97,10 @@ impl Policy for Guard {
 
     fn is_idle(&self) -> bool {
         self.policy.is_idle()
+    }
+
+    fn meter(&self) -> Option<&dyn Meter> {
+        self.policy.meter()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::field::Empty;
 use tracing::{Level, Span};
 
-use super::{CallInfo, Decision, Direction, Policy};
+use super::{CallInfo, Decision, Direction, Guard, Policy};
 use crate::error::{Error, ErrorKind};
 
 /// The target of the spans, for filters.
@@ -56,6 +56,11 @@ impl Trace {
     pub fn inject(mut self, inject: impl Fn(&Span) -> Vec<(String, String)> + Send + Sync + 'static) -> Self {
         self.inject = Some(Box::new(inject));
         self
+    }
+
+    /// Returns the policy that passes what both pass: see [`Guard::and`].
+    pub fn and(self, next: impl Policy) -> Guard {
+        Guard::new(self).and(next)
     }
 }
 

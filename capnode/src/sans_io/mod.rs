@@ -52,6 +52,7 @@ pub use crate::session::Side;
 
 use crate::cap::Cap;
 use crate::cap::data::index;
+use crate::cap::policy::Policy;
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::interface::{FromCap, Offer};
@@ -70,11 +71,10 @@ pub struct Core {
 }
 
 /// The options of a [`Core`]: see [`Core::builder`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a core is made by `connecting` or `accepting`"]
 pub struct CoreBuilder {
-    limits: Limits,
-    dialect: Option<Dialect>,
+    config: LinkConfig,
 }
 
 /// A handler of this side that did not end at once. It ends when it is polled to its end, or when the caller no longer
@@ -85,20 +85,27 @@ pub struct Handler(Task);
 impl CoreBuilder {
     /// Sets the limits on the peer.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits.in_force();
+        self.config.limits = limits.in_force();
         self
     }
 
     /// Sets the wire language. By default the connecting side speaks Cap'n Web, and the accepting side what the peer
     /// speaks.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
-        self.dialect = Some(dialect);
+        self.config.dialect = Some(dialect);
+        self
+    }
+
+    /// Has a policy asked about each call over the connection, in both directions, behind those that are. It wraps
+    /// nothing.
+    pub fn layer(mut self, policy: impl Policy) -> Self {
+        self.config.add_layer(policy);
         self
     }
 
     /// Creates the side that opens the connection, with the index that it offers to the peer.
     pub fn connecting(mut self, offered: impl Offer) -> Core {
-        self.dialect = Some(self.dialect.unwrap_or_default());
+        self.config.dialect.get_or_insert_default();
         self.build(Side::Connecting, offered)
     }
 
@@ -108,8 +115,17 @@ impl CoreBuilder {
     }
 
     fn build(self, side: Side, offered: impl Offer) -> Core {
-        let config = LinkConfig { limits: self.limits, dialect: self.dialect, ..LinkConfig::default() };
-        Core { link: Link::new(side, Some(index(&offered)), config) }
+        Core { link: Link::new(side, Some(index(&offered)), self.config) }
+    }
+}
+
+impl fmt::Debug for CoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LinkConfig { limits, dialect, .. } = &self.config;
+        f.debug_struct("CoreBuilder")
+            .field("limits", limits)
+            .field("dialect", dialect)
+            .finish_non_exhaustive()
     }
 }
 

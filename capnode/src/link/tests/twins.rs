@@ -9,13 +9,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::write;
+use crate::cap::counted::Metered;
+use crate::cap::policy::{Counter, Direction, Meter, TableEntry};
 use crate::dialect::capnweb;
 use crate::link::task::Task;
 use crate::link::{Link, LinkConfig};
 use crate::session::Side;
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
-use crate::{Call, Func, Limits, Object, Value};
+use crate::{Call, Error, Func, Limits, Object, Value};
 
 /// A frame of the peer, an act of this side, or a frame that comes while a handler runs in place.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +95,28 @@ struct Shared {
     seen: Mutex<Vec<String>>,
 }
 
+/// Notes what is to be counted of calls.
+#[derive(Clone)]
+struct Notes(Arc<Shared>);
+
+impl Meter for Notes {
+    fn begin(&self, method: TableEntry, direction: Direction, bytes: usize) -> Arc<dyn Counter> {
+        let method = method.map(|(interface, method)| (interface.name, method.name));
+        lock(&self.0.seen).push(format!("begin {method:?} {direction:?} {bytes}"));
+        Arc::new(self.clone())
+    }
+}
+
+impl Counter for Notes {
+    fn outcome(&self, outcome: Result<usize, &Error>, _: Duration) {
+        lock(&self.0.seen).push(format!("outcome {outcome:?}"));
+    }
+
+    fn over(&self) {
+        lock(&self.0.seen).push("over".to_owned());
+    }
+}
+
 /// One of two sides that get the same steps.
 struct Twin {
     link: Arc<Link>,
@@ -103,7 +127,7 @@ struct Twin {
 }
 
 impl Twin {
-    fn new(receive: fn(&Arc<Link>, &str), side: Side, extended: bool) -> Self {
+    fn new(receive: fn(&Arc<Link>, &str), side: Side, extended: bool, counts: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let run = {
             let shared = shared.clone();
@@ -134,7 +158,10 @@ impl Twin {
         let give = Func::<fn() -> Func<fn(Value) -> Value>>::new(move || std::future::ready(given.clone()));
         let index = Object::new().with("run", run).with("wait", wait).with("ask", ask).with("give", give);
         let limits = Limits { running_calls: 3, exports: 6, parked_bytes: 4_000, ..Limits::default() };
-        let config = LinkConfig { limits, ..LinkConfig::default() };
+        let mut config = LinkConfig { limits, ..LinkConfig::default() };
+        if counts {
+            config.add_layer(Metered(Notes(shared.clone())));
+        }
         let link = Link::new(side, Some(index.cap()), config);
         shared.link.get_or_init(|| Arc::downgrade(&link));
         if extended {
@@ -184,13 +211,14 @@ proptest! {
     fn a_usual_frame_does_the_same_by_the_short_way_and_the_general_one(
         side in prop::sample::select(&[Side::Accepting, Side::Connecting]),
         extended in any::<bool>(),
+        counts in any::<bool>(),
         steps in prop::collection::vec(step(), 1..24),
     ) {
         let short = |link: &Arc<Link>, frame: &str| {
             link.receive(frame);
         };
-        let mut short = Twin::new(short, side, extended);
-        let mut general = Twin::new(receive_any, side, extended);
+        let mut short = Twin::new(short, side, extended, counts);
+        let mut general = Twin::new(receive_any, side, extended, counts);
         for step in steps {
             prop_assert_eq!(short.take(step), general.take(step), "after {:?}", step);
         }
