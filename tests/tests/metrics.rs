@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use capnode::{Client, Error, Func, Node, policy};
+use capnode::{Client, Error, Func, Node, Policy, policy};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
 };
@@ -107,8 +107,12 @@ impl Shop for Stall {
 }
 
 async fn shop() -> ShopClient {
+    shop_with(policy::metrics()).await
+}
+
+async fn shop_with(layer: impl Policy) -> ShopClient {
     let (here, there) = capnode::transport::pair();
-    let node = Node::builder().index(ShopClient::new(Stall)).layer(policy::metrics()).build();
+    let node = Node::builder().index(ShopClient::new(Stall)).layer(layer).build();
     node.serve(there).await.unwrap();
     capnode::connect_over(here).await.unwrap()
 }
@@ -129,12 +133,30 @@ async fn calls_are_counted_and_peers_make_no_series() {
     assert_eq!(recorder.value(&format!("capnode_call_seconds {price}")), 3);
     assert_eq!(recorder.value(&format!("capnode_calls_in_flight {price}")), 0);
     assert_eq!(recorder.value(&format!("capnode_call_argument_bytes_total {price}")), 12);
+    assert_eq!(recorder.value(&format!("capnode_call_result_bytes_total {price}")), 6);
 
     shop.buy(|_: u32| async {}).await.unwrap_err();
     let buy = "interface=Shop,method=buy,direction=inward";
     assert_eq!(recorder.value(&format!("capnode_call_errors_total {buy},kind=Rejected,fate=Answered")), 1);
     let other = "interface=other,method=other,direction=outward";
     assert_eq!(recorder.value(&format!("capnode_calls_total {other}")), 1);
+
+    // A policy that has to be asked is asked, and all is counted as before.
+    let asks = |refuses: bool| {
+        policy::authorize(move |_| if refuses { Err(Error::rejected("not today")) } else { Ok(()) })
+    };
+    for (layer, made, failed) in [
+        (policy::metrics().and(asks(false)), 4, 1),
+        (policy::metrics().and(asks(true)), 5, 2),
+        (asks(true).and(policy::metrics()), 5, 2),
+    ] {
+        let shop = shop_with(layer).await;
+        let outcome = shop.price(20).await;
+        assert_eq!(recorder.value(&format!("capnode_calls_total {price}")), made);
+        assert_eq!(recorder.value(&format!("capnode_call_seconds {price}")), made);
+        assert_eq!(recorder.value(&format!("capnode_calls_in_flight {price}")), 0);
+        assert_eq!(outcome.is_err(), failed == 2);
+    }
 
     let waiting = tokio::spawn(shop.wait());
     shop.price(1).await.unwrap();

@@ -125,8 +125,7 @@ async fn a_refusal_is_an_event() {
     let (here, there) = capnode::transport::pair();
     let node = Node::builder()
         .index(RelayClient::new(Hop(None)))
-        .layer(policy::trace())
-        .layer(policy::only(["Relay.through"]));
+        .layer(policy::trace().and(policy::only(["Relay.through"])));
     node.build().serve(there).await.unwrap();
     let relay: RelayClient = capnode::connect_over(here).await.unwrap();
     relay.end("a".to_owned()).await.unwrap_err();
