@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use capnode::policy::{self, Trace};
+use capnode::policy::{self, Relation, Trace};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Span, Subscriber};
@@ -24,6 +24,8 @@ pub struct CallSpan {
     pub span: u64,
     /// The id of the span around it; 0 for none.
     pub parent: u64,
+    /// The id of a span of a stranger's that it refers to; 0 for none.
+    pub link: u64,
     /// The name of the process.
     pub process: String,
     /// `client` or `server`.
@@ -50,6 +52,7 @@ pub fn read(path: &Path) -> io::Result<Vec<CallSpan>> {
             trace: u128::from_str_radix(&next()?, 16).ok()?,
             span: u64::from_str_radix(&next()?, 16).ok()?,
             parent: u64::from_str_radix(&next()?, 16).ok()?,
+            link: u64::from_str_radix(&next()?, 16).ok()?,
             process: next()?,
             kind: next()?,
             name: next()?,
@@ -74,15 +77,19 @@ pub fn tree(spans: &[CallSpan]) -> String {
     out
 }
 
-/// Returns the policy whose spans are put under those of the callers, which are told the own ones.
+/// Returns the policy whose spans are put under those of the callers that are trusted, and refer to those of others. All
+/// are told the own ones.
 pub fn policy() -> Trace {
     policy::trace()
-        .extract(|span, call| {
+        .extract(|span, call, relation| {
             let mut ids = call.metadata("traceparent").unwrap_or_default().split('-').skip(1);
             let trace = ids.next().and_then(|id| u128::from_str_radix(id, 16).ok());
             let parent = ids.next().and_then(|id| u64::from_str_radix(id, 16).ok());
             if let (Some(trace), Some(parent)) = (trace, parent) {
-                with_ids(span, |ids| (ids.trace, ids.parent) = (trace, parent));
+                with_ids(span, |ids| match relation {
+                    Relation::Parent => (ids.trace, ids.parent) = (trace, parent),
+                    Relation::Link => ids.link = parent,
+                });
             }
         })
         .inject(|span| {
@@ -129,6 +136,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Export {
                 .map_or_else(|| u128::from(random()) << 64 | u128::from(random()), |it| it.trace),
             span: random(),
             parent: around.map_or(0, |around| around.span),
+            link: 0,
             process: self.process.clone(),
             kind: String::new(),
             name: String::new(),
@@ -145,9 +153,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Export {
         let (Some(call), Some(began)) = (extensions.get::<CallSpan>(), extensions.get::<Instant>()) else {
             return;
         };
-        let CallSpan { trace, span, parent, process, kind, name, .. } = call;
+        let CallSpan { trace, span, parent, link, process, kind, name, .. } = call;
         let micros = began.elapsed().as_micros();
-        let line = format!("{trace:032x}\t{span:016x}\t{parent:016x}\t{process}\t{kind}\t{name}\t{micros}\n");
+        let ids = format!("{trace:032x}\t{span:016x}\t{parent:016x}\t{link:016x}");
+        let line = format!("{ids}\t{process}\t{kind}\t{name}\t{micros}\n");
         let mut file = self.file.lock().unwrap_or_else(|broken| broken.into_inner());
         if let Err(error) = file.write_all(line.as_bytes()) {
             eprintln!("a span is lost: {error}");

@@ -56,7 +56,11 @@ fn trace() -> policy::Trace {
             assert!(!span.is_disabled());
             vec![("traceparent".to_owned(), format!("00-{:032x}-{:016x}-01", 7, 9))]
         })
-        .extract(|span, call| assert!(span.is_disabled() || call.metadata("traceparent").is_some()))
+        .extract(|span, call, relation| {
+            assert!(span.is_disabled() || call.metadata("traceparent").is_some());
+            assert_eq!(relation, policy::Relation::Parent);
+        })
+        .trust(|_| true)
 }
 
 /// Connects, with the layer on both sides.
@@ -156,5 +160,53 @@ async fn a_peer_that_gets_no_connection_is_an_event() {
             said.iter().any(|line: &String| line.contains("a connection was refused"))
         })
         .await;
+    }
+}
+
+#[capnode::interface]
+trait Visitor {
+    async fn visit(&self, relay: RelayClient) -> Result<String, Error>;
+}
+
+struct Host;
+
+impl Visitor for Host {
+    async fn visit(&self, relay: RelayClient) -> Result<String, Error> {
+        tracing::info!("the handler of visit");
+        Ok(relay.end("back".to_owned()).metadata("traceparent", STRANGE).await?)
+    }
+}
+
+const STRANGE: &str = "00-000000000000000000000000000000aa-00000000000000bb-01";
+
+#[tokio::test]
+async fn the_trace_of_a_peer_is_a_link_where_it_was_accepted_unless_it_is_trusted() {
+    let _alone = ALONE.lock().await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let ids =
+        |prefix: &str| format!("{prefix}trace_id=\"{:032x}\" {prefix}parent_id=\"{:016x}\"", 0xaa, 0xbb);
+    // The one who connects has chosen its peer.
+    for (trusts, accepted, chosen) in
+        [(None, "link.", ""), (Some(false), "link.", "link."), (Some(true), "", "")]
+    {
+        let trace = || match trusts {
+            Some(trusts) => policy::trace().trust(move |_| trusts),
+            None => policy::trace(),
+        };
+        let (here, there) = capnode::transport::pair();
+        Node::builder().index(VisitorClient::new(Host)).layer(trace()).build().serve(there).await.unwrap();
+        let node = Node::builder().layer(trace()).build();
+        let visitor: VisitorClient = node.connect_over(here).peer_is_capnode().await.unwrap();
+        let relay = RelayClient::new(Hop(None));
+        assert_eq!(visitor.visit(relay).metadata("traceparent", STRANGE).await.unwrap(), "back");
+        let said = lines.take();
+        for (handler, prefix) in [("the handler of visit", accepted), ("the handler of end", chosen)] {
+            let line = said.iter().find(|line| line.contains(handler)).unwrap();
+            // The handler of the one is inside no span of the other.
+            assert!(line.contains(&ids(prefix)), "{line}");
+        }
     }
 }

@@ -74,6 +74,8 @@ pub struct Context(Arc<Parts>);
 #[derive(Clone, Default)]
 struct Parts {
     caller: Option<Caller>,
+    /// `true` if the call, or the one that it is inherited from, is of a peer that this side has accepted.
+    accepted: bool,
     /// Bytes of calls of the caller's connection that wait for the decisions of policies.
     undecided: Option<Arc<AtomicUsize>>,
     deadline: Option<Instant>,
@@ -93,10 +95,16 @@ pub fn context() -> Option<Context> {
 }
 
 impl Context {
-    /// Creates the context of the calls of a peer that say nothing themselves.
-    pub(crate) fn of_caller(caller: Caller, inherits: Option<Arc<[String]>>) -> Self {
+    /// Creates the context of the calls of a peer that say nothing themselves. This side has `accepted` it or not.
+    pub(crate) fn of_caller(caller: Caller, accepted: bool, inherits: Option<Arc<[String]>>) -> Self {
         let (caller, undecided) = (Some(caller), Some(Arc::default()));
-        Self(Arc::new(Parts { caller, undecided, inherits, ..Parts::default() }))
+        Self(Arc::new(Parts { caller, accepted, undecided, inherits, ..Parts::default() }))
+    }
+
+    /// Returns `true` if the metadata is that of a peer that this side has accepted.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn is_of_accepted(&self) -> bool {
+        self.0.accepted
     }
 
     /// Returns the connection of the peer that has made the call. `None` for a caller in this program.
@@ -171,7 +179,7 @@ impl Context {
 
     /// Returns what a call inherits that is made in this context, if there is anything.
     fn inherited(&self) -> Option<Self> {
-        let Parts { deadline, metadata, inherits, .. } = &*self.0;
+        let Parts { accepted, deadline, metadata, inherits, .. } = &*self.0;
         let listed = |name: &String| {
             name == TRACE || inherits.as_ref().is_some_and(|inherits| inherits.contains(name))
         };
@@ -179,8 +187,8 @@ impl Context {
             return None;
         }
         let metadata = metadata.iter().filter(|(name, _)| listed(name)).cloned().collect();
-        let (deadline, inherits) = (*deadline, inherits.clone());
-        Some(Self(Arc::new(Parts { deadline, metadata, inherits, ..Parts::default() })))
+        let (accepted, deadline, inherits) = (*accepted, *deadline, inherits.clone());
+        Some(Self(Arc::new(Parts { accepted, deadline, metadata, inherits, ..Parts::default() })))
     }
 
     fn edit(context: &mut Option<Self>, change: impl FnOnce(&mut Parts)) {

@@ -412,6 +412,12 @@ impl CallInfo {
         self.context.as_ref()?.caller()
     }
 
+    /// Returns `true` if the metadata is that of a peer that this side has accepted.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn is_of_accepted(&self) -> bool {
+        self.context.as_ref().is_some_and(Context::is_of_accepted)
+    }
+
     /// Returns the value of a name in the [metadata](Context::metadata) of the call. It proves nothing.
     pub fn metadata(&self, name: &str) -> Option<&str> {
         self.context.as_ref()?.metadata(name)

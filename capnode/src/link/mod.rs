@@ -233,7 +233,7 @@ impl Link {
             batch: batch.then(|| Box::new(Batch::new(side))),
             remote,
             edge: layer.map(|policy| Layer::new(policy) as Arc<dyn Edge>),
-            context: Context::of_caller(caller, inherits),
+            context: Context::of_caller(caller, side == Side::Accepting, inherits),
             call_time,
             has_sooner: AtomicBool::new(false),
             silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),

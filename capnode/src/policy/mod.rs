@@ -37,7 +37,7 @@ use std::time::Duration;
 #[cfg(feature = "metrics")]
 pub use self::metrics::metrics;
 #[cfg(feature = "tracing")]
-pub use self::trace::{Trace, trace};
+pub use self::trace::{Relation, Trace, trace};
 pub use crate::cap::policy::{CallInfo, Decision, Direction, Operation, Policy};
 use crate::cap::policy::{Meter, refusal};
 use crate::error::Error;

@@ -17,7 +17,8 @@ const TARGET: &str = "capnode::call";
 /// The span `call` has OpenTelemetry's names: `otel.name`, `otel.kind` (`server` or `client`), `rpc.system`, `rpc.service`,
 /// `rpc.method`, and `otel.status_code` and `error.type` when the call fails. A handler of this program runs inside, so
 /// that what it says, and what it calls, belongs to the call. `trace_id` and `parent_id` are those of the `traceparent` in
-/// the call's [metadata](crate::Context::metadata). The target is `capnode::call`, and the level info. While nobody listens
+/// the call's [metadata](crate::Context::metadata), if its peer is [trusted](Trace::trust); of any other they are
+/// `link.trace_id` and `link.parent_id`. The target is `capnode::call`, and the level info. While nobody listens
 /// to that, calls cross without it.
 ///
 /// ```
@@ -27,16 +28,26 @@ const TARGET: &str = "capnode::call";
 /// # drop(node);
 /// ```
 pub fn trace() -> Trace {
-    Trace { extract: None, inject: None }
+    Trace { extract: None, inject: None, trusts: Box::new(|call| !call.is_of_accepted()) }
 }
 
-type ExtractFn = Box<dyn Fn(&Span, &CallInfo) + Send + Sync>;
+/// The relation of the span of a call to the span that the caller names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Relation {
+    /// The call goes on with the caller's trace, under its span.
+    Parent,
+    /// The call is in a trace of its own, which refers to the caller's: what it says may not be true.
+    Link,
+}
+
+type ExtractFn = Box<dyn Fn(&Span, &CallInfo, Relation) + Send + Sync>;
 type InjectFn = Box<dyn Fn(&Span) -> Vec<(String, String)> + Send + Sync>;
 
 /// The policy of [`trace`].
 pub struct Trace {
     extract: Option<ExtractFn>,
     inject: Option<InjectFn>,
+    trusts: Box<dyn Fn(&CallInfo) -> bool + Send + Sync>,
 }
 
 /// The span of a call.
@@ -44,10 +55,25 @@ pub struct Trace {
 struct CallSpan(Span);
 
 impl Trace {
-    /// Calls `extract` with the new span of each call of a peer, so that it can be put under the one that the caller names
-    /// in the call's metadata. What a peer names is true only if the peer is trusted.
-    pub fn extract(mut self, extract: impl Fn(&Span, &CallInfo) + Send + Sync + 'static) -> Self {
+    /// Calls `extract` with the new span of each call of a peer, so that it can be connected with the one that the caller
+    /// names in the call's metadata, in the relation that follows from the [trust](Self::trust) in the peer.
+    pub fn extract(mut self, extract: impl Fn(&Span, &CallInfo, Relation) + Send + Sync + 'static) -> Self {
         self.extract = Some(Box::new(extract));
+        self
+    }
+
+    /// Sets whose word is taken for the trace that a call belongs to. By default it is that of peers that this side has
+    /// connected to: one that it has accepted may say what it likes, and its calls are linked.
+    ///
+    /// ```
+    /// use capnode::policy;
+    ///
+    /// // All who have a certificate are programs of our own.
+    /// let trace = policy::trace().trust(|call| call.caller().is_some_and(|caller| !caller.certificates().is_empty()));
+    /// # drop(trace);
+    /// ```
+    pub fn trust(mut self, trusts: impl Fn(&CallInfo) -> bool + Send + Sync + 'static) -> Self {
+        self.trusts = Box::new(trusts);
         self
     }
 
@@ -94,13 +120,20 @@ impl Policy for Trace {
             "error.type" = Empty,
             trace_id = Empty,
             parent_id = Empty,
+            link.trace_id = Empty,
+            link.parent_id = Empty,
         );
+        let relation = if (self.trusts)(call) { Relation::Parent } else { Relation::Link };
         if let Some((trace, parent)) = call.metadata("traceparent").and_then(ids_of) {
-            span.record("trace_id", trace);
-            span.record("parent_id", parent);
+            let (trace_id, parent_id) = match relation {
+                Relation::Parent => ("trace_id", "parent_id"),
+                Relation::Link => ("link.trace_id", "link.parent_id"),
+            };
+            span.record(trace_id, trace);
+            span.record(parent_id, parent);
         }
         match (call.direction(), &self.extract, &self.inject) {
-            (Direction::Inward, Some(extract), _) => extract(&span, call),
+            (Direction::Inward, Some(extract), _) => extract(&span, call, relation),
             (Direction::Outward, _, Some(inject)) => {
                 inject(&span).iter().for_each(|(name, value)| call.set_metadata(name, value));
             }
@@ -141,10 +174,10 @@ impl Policy for Trace {
 
 impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { extract, inject } = self;
+        let Self { extract, inject, .. } = self;
         f.debug_struct("Trace")
             .field("extract", &extract.is_some())
             .field("inject", &inject.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
