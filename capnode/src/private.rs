@@ -23,7 +23,7 @@ pub use crate::interface::{
     AnInterface, Invocation, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };
 // Bounds of public functions and what they give, which the macro's output does not name.
-pub use crate::cap::policy::{Counter, Meter};
+pub use crate::cap::meter::{Counter, Meter};
 pub use crate::interface::args::{Args, ArgsDecoder, BorrowedArg, EncodedArgs, IntoArg, IntoArgs};
 pub use crate::interface::client::{Extendable, NotExtendable, Supertrait};
 pub use crate::interface::func::{Answers, IsFunc, Signature};

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::meter::{Counter, Direction, Meter, TableEntry};
 #[cfg(any(feature = "metrics", test))]
 use super::policy::{CallInfo, Decision, Policy};
-use super::policy::{Counter, Direction, Meter, TableEntry, panicked, result_len};
+use super::policy::{panicked, result_len};
 use super::response::{Outcome, Response};
 use crate::error::Error;
 use crate::panics::{catch_and_log, catch_panic};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::policy::Meter;
+use super::meter::Meter;
 use super::request::{Args, CallOptions, Member, Request};
 use super::response::{FirstPoll, Response};
 use super::{Cap, missing};

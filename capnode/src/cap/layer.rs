@@ -8,9 +8,8 @@ use std::task::Poll;
 use super::Cap;
 use super::edge::Edge;
 use super::line::{Gate, Line, enter, hold};
-use super::policy::{
-    CallInfo, Decision, Direction, Meter, Policy, around, ask, is_idle, meter_of, tell_outcome,
-};
+use super::meter::Meter;
+use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, is_idle, meter_of, tell_outcome};
 use super::promise::{Asked, Holder, Promise};
 use super::request::Request;
 use super::response::{FirstPoll, Response};

@@ -27,6 +27,7 @@ pub(crate) mod layer;
 mod line;
 pub(crate) mod local;
 pub(crate) mod membrane;
+pub(crate) mod meter;
 pub(crate) mod methods;
 pub(crate) mod missing;
 pub(crate) mod payload;
@@ -145,6 +146,7 @@ impl Cap {
     }
 
     /// Returns the time limit of calls of this reference, if it has one.
+    #[cfg(feature = "tokio")]
     pub(crate) fn call_time(&self) -> Option<Duration> {
         match &self.0 {
             Kind::Timed(timed) => Some(timed.1),

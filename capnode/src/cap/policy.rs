@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::interface::{Interface, Method};
+pub use super::meter::Direction;
+use super::meter::Meter;
+#[cfg(any(feature = "metrics", test))]
+use super::meter::TableEntry;
 use super::payload::{LivePayload, PayloadRef, unfolded_len};
 use super::request::{Args, Member, Request};
 use super::response::{Outcome, Reply};
@@ -82,26 +86,6 @@ pub trait Policy: Send + Sync + 'static {
     fn meter(&self) -> Option<&dyn Meter> {
         None
     }
-}
-
-/// Counts calls, of which it has to know no more than the method.
-#[doc(hidden)]
-pub trait Meter: Send + Sync {
-    /// Counts the beginning of a call with arguments of so many bytes. The method is `None` if it is in no table.
-    fn begin(&self, method: TableEntry, direction: Direction, bytes: usize) -> Arc<dyn Counter>;
-}
-
-/// An entry of the table of an interface, if there is one.
-pub(crate) type TableEntry = Option<(&'static Interface, &'static Method)>;
-
-/// The counters of a method.
-#[doc(hidden)]
-pub trait Counter: Send + Sync {
-    /// Counts an outcome: a result of so many bytes, or an error.
-    fn outcome(&self, outcome: Result<usize, &Error>, duration: Duration);
-
-    /// Counts the end of a call, with an outcome or without.
-    fn over(&self);
 }
 
 /// Returns the bytes of a result, as they are written inside the program, or the error.
@@ -180,25 +164,6 @@ impl fmt::Debug for Decision {
             Self::Pass => f.write_str("Pass"),
             Self::Refuse(error) => f.debug_tuple("Refuse").field(error).finish(),
             Self::Wait(_) => f.write_str("Wait"),
-        }
-    }
-}
-
-/// The direction in which a call crosses a border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the outside to what the border protects: the wrapped object, or this program.
-    Inward,
-    /// From the inside to something that the outside has lent, such as a callback.
-    Outward,
-}
-
-impl Direction {
-    /// Returns the other direction.
-    pub fn reversed(self) -> Self {
-        match self {
-            Self::Inward => Self::Outward,
-            Self::Outward => Self::Inward,
         }
     }
 }

@@ -8,7 +8,7 @@ use ::metrics::{Counter, Gauge, Histogram};
 
 use super::{Direction, Guard};
 use crate::cap::counted::Metered;
-use crate::cap::policy::{self, Meter, TableEntry};
+use crate::cap::meter::{self, Meter, TableEntry};
 use crate::error::Error;
 use crate::sync::{Mutex, lock};
 
@@ -85,7 +85,7 @@ impl Series {
     }
 }
 
-impl policy::Counter for Series {
+impl meter::Counter for Series {
     fn outcome(&self, outcome: Result<usize, &Error>, duration: Duration) {
         self.seconds.record(duration.as_secs_f64());
         match outcome {
@@ -100,7 +100,7 @@ impl policy::Counter for Series {
 }
 
 impl Meter for Metrics {
-    fn begin(&self, method: TableEntry, way: Direction, bytes: usize) -> Arc<dyn policy::Counter> {
+    fn begin(&self, method: TableEntry, way: Direction, bytes: usize) -> Arc<dyn meter::Counter> {
         let addrs = method.map(|(interface, method)| {
             (std::ptr::from_ref(interface).addr(), std::ptr::from_ref(method).addr())
         });

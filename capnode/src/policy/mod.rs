@@ -38,8 +38,9 @@ use std::time::Duration;
 pub use self::metrics::metrics;
 #[cfg(feature = "tracing")]
 pub use self::trace::{Relation, Trace, trace};
+use crate::cap::meter::Meter;
+use crate::cap::policy::refusal;
 pub use crate::cap::policy::{CallInfo, Decision, Direction, Operation, Policy};
-use crate::cap::policy::{Meter, refusal};
 use crate::error::Error;
 use crate::runtime::Instant;
 use crate::sync::{Mutex, OnDrop, lock};

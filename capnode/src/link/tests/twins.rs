@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::write;
 use crate::cap::counted::Metered;
-use crate::cap::policy::{Counter, Direction, Meter, TableEntry};
+use crate::cap::meter::{Counter, Direction, Meter, TableEntry};
 use crate::dialect::capnweb;
 use crate::link::task::Task;
 use crate::link::{Link, LinkConfig};
