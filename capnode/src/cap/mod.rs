@@ -146,7 +146,6 @@ impl Cap {
     }
 
     /// Returns the time limit of calls of this reference, if it has one.
-    #[cfg(feature = "tokio")]
     pub(crate) fn call_time(&self) -> Option<Duration> {
         match &self.0 {
             Kind::Timed(timed) => Some(timed.1),

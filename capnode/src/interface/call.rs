@@ -135,20 +135,20 @@ pub fn rederived<T: Rederived, F>(call: Call<T, F>) -> Call<T, F> {
 
 impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
+        let limit = cap.call_time();
         let state = match args {
             Ok(args) => {
-                let options = CallOptions { context: inherited(), ..CallOptions::NONE };
+                let (context, timed) = (inherited(), limit.is_some());
+                let options = CallOptions { context, timed, ..CallOptions::NONE };
                 State::Unsent(cap.clone(), Request { member, args, typed: true, options })
             }
             Err(error) => State::Sent(Response::error(member.explain(error))),
         };
-        #[cfg_attr(not(feature = "tokio"), allow(unused_mut))]
-        let mut call = Self { state, timeout: None, result: PhantomData };
         #[cfg(feature = "tokio")]
-        if let Some(limit) = cap.call_time() {
-            call.limit_time(limit);
-        }
-        call
+        let timeout = limit.map(Timeout::After);
+        #[cfg(not(feature = "tokio"))]
+        let timeout = None;
+        Self { state, timeout, result: PhantomData }
     }
 
     /// Calls a member. Arguments for a peer are written while they are borrowed; for an object in this program, and for
@@ -193,13 +193,6 @@ impl<T, F> Call<T, F> {
     /// Of several limits the shortest holds, also if one is that of the [client](Cap::with_call_time).
     #[cfg(feature = "tokio")]
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.limit_time(limit);
-        self
-    }
-
-    #[cfg(feature = "tokio")]
-    #[cold]
-    fn limit_time(&mut self, limit: Duration) {
         let limit = match &self.timeout {
             Some(Timeout::After(other)) => limit.min(*other),
             _ => limit,
@@ -208,6 +201,7 @@ impl<T, F> Call<T, F> {
         if let Some(options) = self.options() {
             options.timed = true;
         }
+        self
     }
 
     /// Calls `progress` with each value by which the method [says](crate::report_progress) how far it has come, before
