@@ -1,19 +1,22 @@
-//! A small exporter of spans, in place of OpenTelemetry's: ids of the W3C's trace context, and a line in a file for each call
-//! that has ended.
+//! Traces of calls by OpenTelemetry, and an exporter that writes a line into a file for each call that has ended.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
 
 use capnode::policy::{self, Relation, Trace};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
-use tracing::{Span, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{SpanId, SpanKind, TraceContextExt, TracerProvider};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
 
 /// A span of a call, as it stands in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,11 +39,14 @@ pub struct CallSpan {
     pub micros: u128,
 }
 
-/// Writes the spans of calls to the file at `path`, behind what is there.
+/// Has OpenTelemetry write the spans of calls to the file at `path`, behind what is there.
 pub fn export(process: &str, path: &Path) -> io::Result<()> {
     let file = Mutex::new(File::options().create(true).append(true).open(path)?);
-    let subscriber = Registry::default().with(Export { process: process.to_owned(), file });
-    tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)
+    let exporter = ToFile { process: process.to_owned(), file };
+    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter).build();
+    let calls = filter_fn(|metadata| metadata.target() == "capnode::call");
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("capnode")).with_filter(calls);
+    tracing::subscriber::set_global_default(Registry::default().with(layer)).map_err(io::Error::other)
 }
 
 /// Reads the file of [`export`].
@@ -82,84 +88,47 @@ pub fn tree(spans: &[CallSpan]) -> String {
 pub fn policy() -> Trace {
     policy::trace()
         .extract(|span, call, relation| {
-            let mut ids = call.metadata("traceparent").unwrap_or_default().split('-').skip(1);
-            let trace = ids.next().and_then(|id| u128::from_str_radix(id, 16).ok());
-            let parent = ids.next().and_then(|id| u64::from_str_radix(id, 16).ok());
-            if let (Some(trace), Some(parent)) = (trace, parent) {
-                with_ids(span, |ids| match relation {
-                    Relation::Parent => (ids.trace, ids.parent) = (trace, parent),
-                    Relation::Link => ids.link = parent,
-                });
+            let Some(told) = call.metadata("traceparent") else { return };
+            let carrier = HashMap::from([("traceparent".to_owned(), told.to_owned())]);
+            let theirs = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+            match relation {
+                Relation::Parent => {
+                    if let Err(error) = span.set_parent(theirs) {
+                        eprintln!("a span is not put under its parent: {error}");
+                    }
+                }
+                Relation::Link => span.add_link(theirs.span().span_context().clone()),
             }
         })
         .inject(|span| {
-            let told = with_ids(span, |ids| format!("00-{:032x}-{:016x}-01", ids.trace, ids.span));
-            told.map(|told| ("traceparent".to_owned(), told)).into_iter().collect()
+            let mut carrier = HashMap::new();
+            TraceContextPropagator::new().inject_context(&span.context(), &mut carrier);
+            carrier.into_iter().collect()
         })
 }
 
-/// Calls `use_them` with what is known of a span of a call.
-fn with_ids<T>(span: &Span, use_them: impl FnOnce(&mut CallSpan) -> T) -> Option<T> {
-    span.with_subscriber(|(id, dispatch)| {
-        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        let mut extensions = span.extensions_mut();
-        extensions.get_mut::<CallSpan>().map(use_them)
-    })?
-}
-
-struct Export {
+/// Writes a line for each span that has ended.
+#[derive(Debug)]
+struct ToFile {
     process: String,
     file: Mutex<File>,
 }
 
-impl Visit for CallSpan {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        match field.name() {
-            "otel.name" => self.name = format!("{value:?}").trim_matches('"').to_owned(),
-            "otel.kind" => self.kind = format!("{value:?}").trim_matches('"').to_owned(),
-            _ => {}
+impl SpanExporter for ToFile {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let mut lines = String::new();
+        for span in batch {
+            let (trace, id) = (span.span_context.trace_id(), span.span_context.span_id());
+            let link = span.links.iter().next().map_or(SpanId::INVALID, |link| link.span_context.span_id());
+            let kind = if span.span_kind == SpanKind::Server { "server" } else { "client" };
+            let took = span.end_time.duration_since(span.start_time).unwrap_or_default();
+            let (parent, process, name) = (span.parent_span_id, &self.process, &span.name);
+            lines += &format!(
+                "{trace}\t{id}\t{parent}\t{link}\t{process}\t{kind}\t{name}\t{}\n",
+                took.as_micros()
+            );
         }
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Export {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else { return };
-        if span.metadata().target() != "capnode::call" {
-            return;
-        }
-        let around = span.scope().skip(1).find_map(|span| span.extensions().get::<CallSpan>().cloned());
-        let random = || RandomState::new().hash_one(id.into_u64());
-        let mut call = CallSpan {
-            trace: around
-                .as_ref()
-                .map_or_else(|| u128::from(random()) << 64 | u128::from(random()), |it| it.trace),
-            span: random(),
-            parent: around.map_or(0, |around| around.span),
-            link: 0,
-            process: self.process.clone(),
-            kind: String::new(),
-            name: String::new(),
-            micros: 0,
-        };
-        attributes.record(&mut call);
-        span.extensions_mut().insert(call);
-        span.extensions_mut().insert(Instant::now());
-    }
-
-    fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let Some(span) = context.span(&id) else { return };
-        let extensions = span.extensions();
-        let (Some(call), Some(began)) = (extensions.get::<CallSpan>(), extensions.get::<Instant>()) else {
-            return;
-        };
-        let CallSpan { trace, span, parent, link, process, kind, name, .. } = call;
-        let micros = began.elapsed().as_micros();
-        let ids = format!("{trace:032x}\t{span:016x}\t{parent:016x}\t{link:016x}");
-        let line = format!("{ids}\t{process}\t{kind}\t{name}\t{micros}\n");
         let mut file = self.file.lock().unwrap_or_else(|broken| broken.into_inner());
-        if let Err(error) = file.write_all(line.as_bytes()) {
-            eprintln!("a span is lost: {error}");
-        }
+        file.write_all(lines.as_bytes()).map_err(|error| OTelSdkError::InternalFailure(error.to_string()))
     }
 }
