@@ -203,177 +203,71 @@ mod seconds {
     }
 }
 
-setters! { Limits {
-    connections: usize,
-    node_bytes: usize,
-    frame_bytes: usize,
-    depth: usize,
-    string_bytes: usize,
-    bigint_chars: usize,
-    exports: usize,
-    imports: usize,
-    calls: usize,
-    running_calls: usize,
-    parked_bytes: usize,
-    call_bytes: usize,
-    kept_bytes: usize,
-    stream_bytes: usize,
-    stream_window: usize,
-    unwritten_bytes_soft: usize,
-    unwritten_bytes_hard: usize,
-    promise_depth: usize,
-    unfolded_bytes: usize,
-    map_steps: usize,
-    metadata_bytes: usize,
-    cancels_per_second: u32,
-    stray_ids_per_second: u32,
-    frames_per_second: Option<u32>,
-    silence: Option<Duration>,
-    idle: Option<Duration>,
-    probe: Option<Duration>,
-    call_timeout: Option<Duration>,
-    batch_bytes: usize,
-    batch_time: Option<Duration>,
-} }
+/// Makes the setter and the default of each field, and the kind of each limit that may be the reason of an error.
+macro_rules! limits {
+    ($($field:ident: $type:ty = $default:expr $(=> $kind:ident)?;)*) => {
+        setters! { Limits { $($field: $type),* } }
 
-/// A field of [`Limits`], as a [`Error`](crate::Error::limit) names the limit that was its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LimitKind {
-    /// [`Limits::connections`].
-    Connections,
-    /// [`Limits::node_bytes`].
-    NodeBytes,
-    /// [`Limits::frame_bytes`].
-    FrameBytes,
-    /// [`Limits::depth`].
-    Depth,
-    /// [`Limits::string_bytes`].
-    StringBytes,
-    /// [`Limits::bigint_chars`].
-    BigintChars,
-    /// [`Limits::exports`].
-    Exports,
-    /// [`Limits::imports`].
-    Imports,
-    /// [`Limits::calls`].
-    Calls,
-    /// [`Limits::running_calls`].
-    RunningCalls,
-    /// [`Limits::parked_bytes`].
-    ParkedBytes,
-    /// [`Limits::call_bytes`].
-    CallBytes,
-    /// [`Limits::kept_bytes`].
-    KeptBytes,
-    /// [`Limits::stream_bytes`].
-    StreamBytes,
-    /// [`Limits::unwritten_bytes_hard`].
-    UnwrittenBytesHard,
-    /// [`Limits::promise_depth`].
-    PromiseDepth,
-    /// [`Limits::unfolded_bytes`].
-    UnfoldedBytes,
-    /// [`Limits::map_steps`].
-    MapSteps,
-    /// [`Limits::metadata_bytes`].
-    MetadataBytes,
-    /// [`Limits::cancels_per_second`].
-    CancelsPerSecond,
-    /// [`Limits::stray_ids_per_second`].
-    StrayIdsPerSecond,
-    /// [`Limits::frames_per_second`].
-    FramesPerSecond,
-    /// [`Limits::silence`].
-    Silence,
-    /// [`Limits::idle`].
-    Idle,
-    /// [`Limits::probe`].
-    Probe,
-    /// [`Limits::call_timeout`].
-    CallTimeout,
-    /// [`Limits::batch_bytes`].
-    BatchBytes,
-    /// [`Limits::batch_time`].
-    BatchTime,
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($field: $default),* }
+            }
+        }
+
+        /// A field of [`Limits`], as a [`Error`](crate::Error::limit) names the limit that was its reason.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum LimitKind {
+            $($(#[doc = concat!("[`Limits::", stringify!($field), "`].")] $kind,)?)*
+        }
+
+        impl LimitKind {
+            /// Returns the name of the field.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($(Self::$kind => stringify!($field),)?)*
+                }
+            }
+        }
+    };
 }
 
-impl LimitKind {
-    /// Returns the name of the field.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::NodeBytes => "node_bytes",
-            Self::FrameBytes => "frame_bytes",
-            Self::Depth => "depth",
-            Self::StringBytes => "string_bytes",
-            Self::BigintChars => "bigint_chars",
-            Self::Exports => "exports",
-            Self::Imports => "imports",
-            Self::Calls => "calls",
-            Self::RunningCalls => "running_calls",
-            Self::ParkedBytes => "parked_bytes",
-            Self::CallBytes => "call_bytes",
-            Self::KeptBytes => "kept_bytes",
-            Self::StreamBytes => "stream_bytes",
-            Self::UnwrittenBytesHard => "unwritten_bytes_hard",
-            Self::PromiseDepth => "promise_depth",
-            Self::UnfoldedBytes => "unfolded_bytes",
-            Self::MapSteps => "map_steps",
-            Self::MetadataBytes => "metadata_bytes",
-            Self::CancelsPerSecond => "cancels_per_second",
-            Self::StrayIdsPerSecond => "stray_ids_per_second",
-            Self::FramesPerSecond => "frames_per_second",
-            Self::Silence => "silence",
-            Self::Idle => "idle",
-            Self::Probe => "probe",
-            Self::CallTimeout => "call_timeout",
-            Self::BatchBytes => "batch_bytes",
-            Self::BatchTime => "batch_time",
-        }
-    }
+limits! {
+    connections: usize = 10_000 => Connections;
+    node_bytes: usize = 1 << 30 => NodeBytes;
+    frame_bytes: usize = 32 << 20 => FrameBytes;
+    depth: usize = MAX_DEPTH => Depth;
+    string_bytes: usize = 32 << 20 => StringBytes;
+    bigint_chars: usize = 16_384 => BigintChars;
+    exports: usize = 1_000_000 => Exports;
+    imports: usize = 1_000_000 => Imports;
+    calls: usize = 1_000_000 => Calls;
+    running_calls: usize = 1_024 => RunningCalls;
+    parked_bytes: usize = 16 << 20 => ParkedBytes;
+    call_bytes: usize = 256 << 20 => CallBytes;
+    kept_bytes: usize = 64 << 20 => KeptBytes;
+    stream_bytes: usize = 64 << 20 => StreamBytes;
+    stream_window: usize = 4 << 20;
+    unwritten_bytes_soft: usize = 1 << 20;
+    unwritten_bytes_hard: usize = 64 << 20 => UnwrittenBytesHard;
+    promise_depth: usize = MAX_PROMISE_DEPTH => PromiseDepth;
+    unfolded_bytes: usize = 32 << 20 => UnfoldedBytes;
+    map_steps: usize = 1_000_000 => MapSteps;
+    metadata_bytes: usize = 4 << 10 => MetadataBytes;
+    cancels_per_second: u32 = 10_000 => CancelsPerSecond;
+    stray_ids_per_second: u32 = 10_000 => StrayIdsPerSecond;
+    frames_per_second: Option<u32> = None => FramesPerSecond;
+    silence: Option<Duration> = Some(Duration::from_secs(60)) => Silence;
+    idle: Option<Duration> = Some(Duration::from_secs(3_600)) => Idle;
+    probe: Option<Duration> = Some(Duration::from_secs(60)) => Probe;
+    call_timeout: Option<Duration> = Some(Duration::from_secs(300)) => CallTimeout;
+    batch_bytes: usize = 64 << 20 => BatchBytes;
+    batch_time: Option<Duration> = Some(Duration::from_secs(60)) => BatchTime;
 }
 
 impl fmt::Display for LimitKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            node_bytes: 1 << 30,
-            frame_bytes: 32 << 20,
-            depth: MAX_DEPTH,
-            string_bytes: 32 << 20,
-            bigint_chars: 16_384,
-            exports: 1_000_000,
-            imports: 1_000_000,
-            calls: 1_000_000,
-            running_calls: 1_024,
-            parked_bytes: 16 << 20,
-            call_bytes: 256 << 20,
-            kept_bytes: 64 << 20,
-            stream_bytes: 64 << 20,
-            stream_window: 4 << 20,
-            unwritten_bytes_soft: 1 << 20,
-            unwritten_bytes_hard: 64 << 20,
-            promise_depth: MAX_PROMISE_DEPTH,
-            unfolded_bytes: 32 << 20,
-            map_steps: 1_000_000,
-            metadata_bytes: 4 << 10,
-            cancels_per_second: 10_000,
-            stray_ids_per_second: 10_000,
-            frames_per_second: None,
-            silence: Some(Duration::from_secs(60)),
-            idle: Some(Duration::from_secs(3_600)),
-            probe: Some(Duration::from_secs(60)),
-            call_timeout: Some(Duration::from_secs(300)),
-            batch_bytes: 64 << 20,
-            batch_time: Some(Duration::from_secs(60)),
-        }
     }
 }
 
