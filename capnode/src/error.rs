@@ -165,26 +165,15 @@ impl fmt::Display for Fault {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let fate = match kind {
-            ErrorKind::Rejected | ErrorKind::Decode => Fate::Answered,
-            ErrorKind::Disconnected | ErrorKind::Protocol | ErrorKind::Timeout => Fate::MayHaveRun,
-            ErrorKind::Limit
-            | ErrorKind::Encode
-            | ErrorKind::Unresolved
-            | ErrorKind::Connect
-            | ErrorKind::Refused
-            | ErrorKind::Unsupported => Fate::NotSent,
-        };
-        let fault = match kind {
+        let (fate, fault) = match kind {
+            ErrorKind::Rejected | ErrorKind::Decode => (Fate::Answered, Fault::Peer),
+            ErrorKind::Protocol | ErrorKind::Timeout => (Fate::MayHaveRun, Fault::Peer),
+            ErrorKind::Disconnected => (Fate::MayHaveRun, Fault::Network),
+            ErrorKind::Connect => (Fate::NotSent, Fault::Network),
+            ErrorKind::Refused => (Fate::NotSent, Fault::Peer),
             ErrorKind::Encode | ErrorKind::Limit | ErrorKind::Unresolved | ErrorKind::Unsupported => {
-                Fault::Here
+                (Fate::NotSent, Fault::Here)
             }
-            ErrorKind::Rejected
-            | ErrorKind::Decode
-            | ErrorKind::Protocol
-            | ErrorKind::Refused
-            | ErrorKind::Timeout => Fault::Peer,
-            ErrorKind::Connect | ErrorKind::Disconnected => Fault::Network,
         };
         Self(Arc::new(Inner {
             kind,
