@@ -124,6 +124,7 @@ pub(super) enum Content {
     Name(&'static str),
     /// The milliseconds of a date.
     Date(Option<f64>),
+    Reference(Token),
 }
 
 impl<'de> IntoDeserializer<'de, Failure> for Content {
@@ -146,33 +147,7 @@ impl<'de> Deserializer<'de> for Content {
             Content::Name(name) => visitor.visit_str(name),
             Content::Date(Some(millis)) => visitor.visit_some(millis.into_deserializer()),
             Content::Date(None) => visitor.visit_none(),
-        }
-    }
-
-    forward_all!();
-}
-
-/// A part of a blob, a request or a response.
-pub(super) enum FetchPart {
-    Content(Content),
-    Reference(Token),
-}
-
-impl<'de> IntoDeserializer<'de, Failure> for FetchPart {
-    type Deserializer = FetchPart;
-
-    fn into_deserializer(self) -> FetchPart {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for FetchPart {
-    type Error = Failure;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self {
-            FetchPart::Content(content) => content.deserialize_any(visitor),
-            FetchPart::Reference(token) => token.deserialize_any(visitor),
+            Content::Reference(token) => token.deserialize_any(visitor),
         }
     }
 

@@ -7,7 +7,7 @@ use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer, String
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::access::{Members, Variant};
-use super::content::{Content, FetchPart, Number, Pair, Token, visit_numbers};
+use super::content::{Content, Number, Pair, Token, visit_numbers};
 use super::{Next, Reader, Result, broken};
 use crate::dialect::capnweb::text::{read_base64, until_quote, write_string};
 use crate::dialect::{Failure, ResolveRef, ResolvedRef};
@@ -121,11 +121,11 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
     }
 
     /// Reads the parts of a blob, a request or a response, as [`marker`](crate::kinds::marker) says.
-    fn fetch_parts(&mut self, form: &str) -> Result<Vec<FetchPart>> {
+    fn fetch_parts(&mut self, form: &str) -> Result<Vec<Content>> {
         let mut parts = Vec::with_capacity(3);
         if form != "response" {
             self.comma()?;
-            parts.push(FetchPart::Content(Content::Text(self.string()?.into_owned())));
+            parts.push(Content::Text(self.string()?.into_owned()));
         }
         self.comma()?;
         if form == "blob" {
@@ -153,23 +153,23 @@ impl<'a, R: ResolveRef> Reader<'a, R> {
             }
         }
         rest.push('}');
-        parts.push(FetchPart::Content(Content::Text(rest)));
-        parts.push(body.unwrap_or(FetchPart::Content(Content::Undefined)));
+        parts.push(Content::Text(rest));
+        parts.push(body.unwrap_or(Content::Undefined));
         Ok(parts)
     }
 
     /// Reads the body of a request or response: the read end of a stream, a text, bytes, or nothing.
-    fn body(&mut self) -> Result<FetchPart> {
+    fn body(&mut self) -> Result<Content> {
         match self.next()? {
-            Next::Found(ResolvedRef::Reference(token)) => Ok(FetchPart::Reference(Token::new(token))),
-            Next::Found(ResolvedRef::Bytes(bytes)) => Ok(FetchPart::Content(Content::Bytes(bytes.to_vec()))),
-            Next::Null => Ok(FetchPart::Content(Content::Undefined)),
-            Next::String(raw) => Ok(FetchPart::Content(Content::Text(self.said(raw).into_owned()))),
-            Next::Form("undefined") => self.close().map(|()| FetchPart::Content(Content::Undefined)),
+            Next::Found(ResolvedRef::Reference(token)) => Ok(Content::Reference(Token::new(token))),
+            Next::Found(ResolvedRef::Bytes(bytes)) => Ok(Content::Bytes(bytes.to_vec())),
+            Next::Null => Ok(Content::Undefined),
+            Next::String(raw) => Ok(Content::Text(self.said(raw).into_owned())),
+            Next::Form("undefined") => self.close().map(|()| Content::Undefined),
             Next::Form("bytes") => {
                 let (data, _) = self.base64()?;
                 self.close()?;
-                Ok(FetchPart::Content(Content::Bytes(data)))
+                Ok(Content::Bytes(data))
             }
             _ => Err(Failure("a body is a stream, a text, bytes or nothing".to_owned())),
         }
