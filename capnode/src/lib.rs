@@ -178,6 +178,7 @@ mod message;
 #[cfg(feature = "tokio")]
 mod node;
 mod object;
+mod opaque;
 #[cfg(feature = "ws")]
 mod origin;
 mod outgoing;

@@ -186,9 +186,7 @@ impl<R> Payload<R> {
         let change = |slot: Slot<R>| Slot { start: slot.start, end: slot.end, to: change(slot.to) };
         Payload { text: self.text, refs: self.refs.into_iter().map(change).collect(), nodes: self.nodes }
     }
-}
 
-impl<R> Payload<R> {
     /// Returns the text of both, one behind the other.
     pub(crate) fn followed_by(self, next: Self) -> Self {
         let Payload { text, refs, .. } = next.inside(self.text.as_str(), "");

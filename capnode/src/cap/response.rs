@@ -62,11 +62,7 @@ pub(crate) type Outcome = Result<Reply, Error>;
 #[must_use]
 pub struct Response(pub(super) State);
 
-impl std::fmt::Debug for Response {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Response").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Response);
 
 pub(super) enum State {
     /// The outcome, until it is taken.

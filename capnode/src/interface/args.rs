@@ -143,11 +143,7 @@ pub(crate) fn take<A: Args>(args: &mut MethodArgs<'_>, names: &[&str]) -> Result
     decode_args(&body, read)
 }
 
-impl std::fmt::Debug for ArgsDecoder<'_, '_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArgsDecoder").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(ArgsDecoder<'_, '_>);
 
 impl ArgsDecoder<'_, '_> {
     /// Returns the error of an argument that does not fit, which says which one it is.

@@ -58,11 +58,7 @@ pub struct Call<T, F = Error> {
     result: PhantomData<fn() -> (T, F)>,
 }
 
-impl<T, F> std::fmt::Debug for Call<T, F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Call").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([T, F] Call<T, F>);
 
 /// The call of a method that returns the `Result` `R`.
 #[doc(hidden)]

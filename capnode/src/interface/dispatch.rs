@@ -36,11 +36,7 @@ pub struct Invocation<'c, 'a, T: ?Sized> {
     object: PhantomData<fn() -> Box<T>>,
 }
 
-impl<T: ?Sized> std::fmt::Debug for Invocation<'_, '_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Invocation").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([T: ?Sized] Invocation<'_, '_, T>);
 
 /// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
 /// that name is taken by a method.

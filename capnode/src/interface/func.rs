@@ -66,11 +66,7 @@ pub struct PlainFunc<F: ?Sized> {
     signature: PhantomData<fn(&F)>,
 }
 
-impl<F: ?Sized> fmt::Debug for PlainFunc<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlainFunc").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([F: ?Sized] PlainFunc<F>);
 
 impl<F: ?Sized> Func<F> {
     /// Returns the function that a reference stands for. Nothing is checked: a target that is no function, or has

@@ -1,6 +1,5 @@
 //! Streams with types: readers and writers.
 
-use std::fmt;
 use std::future::poll_fn;
 #[cfg(feature = "tokio")]
 use std::io;
@@ -325,11 +324,7 @@ impl<T: Wire> Stream for Reader<T> {
     }
 }
 
-impl<T> fmt::Debug for Reader<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([T] Reader<T>);
 
 impl<T> Serialize for Reader<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -438,11 +433,7 @@ impl<T: Wire> Sink<T> for Writer<T> {
 
 impl<T> Unpin for Writer<T> {}
 
-impl<T> fmt::Debug for Writer<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([T] Writer<T>);
 
 impl<T> Serialize for Writer<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -100,11 +100,4 @@ impl Incoming {
     }
 }
 
-impl fmt::Debug for Incoming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming")
-            .field("connection", &self.connection)
-            .field("caller", &self.caller)
-            .finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Incoming as incoming { connection: incoming.connection, caller: incoming.caller });

@@ -211,8 +211,4 @@ impl NodeBuilder {
     }
 }
 
-impl fmt::Debug for NodeBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeBuilder").field("limits", &self.settings.config.limits).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(NodeBuilder as builder { limits: builder.settings.config.limits });

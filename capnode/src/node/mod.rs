@@ -1,6 +1,5 @@
 //! Nodes: the index of a program, and its connections.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,8 +272,4 @@ impl Drop for Undecided {
     }
 }
 
-impl fmt::Debug for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("limits", &self.settings.config.limits).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Node as node { limits: node.settings.config.limits });

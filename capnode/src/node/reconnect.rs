@@ -1,7 +1,6 @@
 //! Connections that are opened again when they are lost, for durable references.
 
 use std::any::Any;
-use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -239,11 +238,7 @@ impl<C: FromCap + FromConnection + 'static> IntoFuture for Reconnecting<C> {
     }
 }
 
-impl<C> fmt::Debug for Reconnecting<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reconnecting").field("backoff", &self.backoff).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([C] Reconnecting<C> as reconnecting { backoff: reconnecting.backoff });
 
 /// What a durable reference has of its connection.
 #[derive(Clone, Debug)]
@@ -319,11 +314,7 @@ impl Reconnection {
     }
 }
 
-impl fmt::Debug for Reconnection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reconnection").field("state", &self.state()).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Reconnection as reconnection { state: reconnection.state() });
 
 /// What the slot, its keeper and those who watch share.
 struct Shared {

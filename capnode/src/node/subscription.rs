@@ -1,6 +1,5 @@
 //! Subscriptions that are made anew on each connection.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -164,8 +163,4 @@ impl<T> Drop for Subscription<T> {
     }
 }
 
-impl<T> fmt::Debug for Subscription<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([T] Subscription<T>);

@@ -239,11 +239,7 @@ impl Drop for Core {
     }
 }
 
-impl fmt::Debug for Core {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("tables", &self.tables()).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Core as core { tables: core.tables() });
 
 impl Future for Handler {
     type Output = ();

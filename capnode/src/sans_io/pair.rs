@@ -1,7 +1,6 @@
 //! Two cores that talk to each other, without a wire.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -159,11 +158,7 @@ impl Pair {
     }
 }
 
-impl fmt::Debug for Pair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pair").field("ends", &self.ends).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Pair as pair { ends: pair.ends });
 
 #[cfg(test)]
 mod tests {

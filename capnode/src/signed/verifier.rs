@@ -1,6 +1,5 @@
 //! The owner's side: what a document allows, if it holds.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::sync::{Mutex, lock};
@@ -77,14 +76,7 @@ pub struct Verifier {
     replays: Mutex<Replays>,
 }
 
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier")
-            .field("owner", &self.owner)
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Verifier as verifier { owner: verifier.owner, origin: verifier.origin });
 
 impl Verifier {
     /// Verifies for the owner of a key, whose objects have URLs below `origin`, such as `https://node.example`.

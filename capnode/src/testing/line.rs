@@ -85,11 +85,7 @@ pub(super) enum Delay {
     Drawn(Duration, Duration, Arc<Draw>),
 }
 
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Settings);
 
 impl Settings {
     pub(super) fn new(names: [Arc<str>; 2]) -> Self {
@@ -354,8 +350,4 @@ impl Drop for LineEnd {
     }
 }
 
-impl fmt::Debug for LineEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineEnd").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(LineEnd);

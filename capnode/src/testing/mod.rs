@@ -8,7 +8,6 @@ mod line;
 
 pub use self::line::{Crossing, Cutter, Line, LineEnd};
 
-use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -177,8 +176,4 @@ impl Network {
     }
 }
 
-impl fmt::Debug for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Network);

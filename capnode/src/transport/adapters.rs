@@ -1,6 +1,5 @@
 //! Small transports made of other transports and of channels.
 
-use std::fmt;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -139,8 +138,4 @@ where
     }
 }
 
-impl<T, W, R> fmt::Debug for Translated<T, W, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Translated").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([T, W, R] Translated<T, W, R>);

@@ -1,6 +1,5 @@
 //! Streams and sinks of messages, a message a frame.
 
-use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
@@ -186,11 +185,7 @@ where
     }
 }
 
-impl<S, M: FrameMessage> fmt::Debug for Messages<S, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messages").finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!([S, M: FrameMessage] Messages<S, M>);
 
 #[cfg(test)]
 mod tests {
