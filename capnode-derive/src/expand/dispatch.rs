@@ -222,21 +222,15 @@ fn entry(method: &Method) -> TokenStream {
         let arguments = method.arguments.iter().map(|argument| plain(&argument.name));
         quote!(__p::Method::call(#name, #ident, &[#(#arguments),*]))
     };
-    if method.options.no_cancel {
-        entry.extend(quote!(.no_cancel()));
-    }
-    if method.options.blocking {
-        entry.extend(quote!(.blocking()));
-    }
-    if method.options.read {
-        entry.extend(quote!(.read()));
-    }
-    if method.options.idempotent {
-        entry.extend(quote!(.idempotent()));
-    }
-    if method.options.rederive.is_some() {
-        entry.extend(quote!(.rederive()));
-    }
+    let options = &method.options;
+    let marks = [
+        (options.no_cancel, quote!(.no_cancel())),
+        (options.blocking, quote!(.blocking())),
+        (options.read, quote!(.read())),
+        (options.idempotent, quote!(.idempotent())),
+        (options.rederive.is_some(), quote!(.rederive())),
+    ];
+    entry.extend(marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mark)| mark));
     let conditions = method.cfgs().filter_map(|cfg| match &cfg.meta {
         Meta::List(list) => Some(&list.tokens),
         _ => None,
