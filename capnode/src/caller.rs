@@ -1,7 +1,6 @@
 //! The facts about a peer that go with each of its calls.
 
 use std::any::Any;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -103,15 +102,10 @@ impl Caller {
     }
 }
 
-/// Omits the proofs of identity: the query, the values of headers, and certificates.
-impl fmt::Debug for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<&str> = self.headers().map(|(name, _)| name).collect();
-        f.debug_struct("Caller")
-            .field("address", &self.0.peer.address)
-            .field("path", &self.path())
-            .field("headers", &headers)
-            .field("certificates", &self.0.peer.certificates.len())
-            .finish_non_exhaustive()
-    }
-}
+// Omits the proofs of identity: the query, the values of headers, and certificates.
+crate::opaque::opaque!(Caller as caller {
+    address: caller.0.peer.address,
+    path: caller.path(),
+    headers: caller.headers().map(|(name, _)| name).collect::<Vec<_>>(),
+    certificates: caller.0.peer.certificates.len(),
+});

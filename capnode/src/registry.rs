@@ -161,12 +161,7 @@ impl Entries {
     }
 }
 
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = lock(&self.0).entries.len();
-        f.debug_struct("Registry").field("entries", &entries).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Registry as registry { entries: lock(&registry.0).entries.len() });
 
 /// An object that is available under an id: see [`Registry::register`]. Dropping it ends that, except for the
 /// connections that hold the object already.

@@ -2,7 +2,6 @@
 //! has come.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -226,16 +225,11 @@ impl Context {
     }
 }
 
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.entries().map(|(name, _)| name).collect();
-        f.debug_struct("Context")
-            .field("caller", &self.0.caller)
-            .field("time_left", &self.time_left())
-            .field("metadata", &names)
-            .finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Context as context {
+    caller: context.0.caller,
+    time_left: context.time_left(),
+    metadata: context.entries().map(|(name, _)| name).collect::<Vec<_>>(),
+});
 
 /// Checks that the metadata of a call has at most `limit` bytes.
 pub(crate) fn check_metadata(metadata: &[(String, String)], limit: usize) -> Result<(), Error> {

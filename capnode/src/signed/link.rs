@@ -109,14 +109,12 @@ impl fmt::Display for Link {
     }
 }
 
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Facts { id, controller, target, actions, .. } = &self.facts;
-        let mut shown = f.debug_struct("Link");
-        shown.field("id", id).field("controller", controller).field("target", target);
-        shown.field("actions", actions).finish_non_exhaustive()
-    }
-}
+crate::opaque::opaque!(Link as link {
+    id: link.facts.id,
+    controller: link.facts.controller,
+    target: link.facts.target,
+    actions: link.facts.actions,
+});
 
 impl Serialize for Link {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
