@@ -20,7 +20,9 @@ use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::LimitKind;
 use crate::message::Payload;
 use crate::runtime::{self, Instant};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
+use crate::text_pool;
 
 /// The slot of a durable reference.
 pub(crate) struct Durable {
@@ -28,6 +30,9 @@ pub(crate) struct Durable {
     /// The number of calls by which it is made again.
     calls: usize,
     waiting: Waiting,
+    /// The bound of a message to the peer that lends the present reference, when it was last used; 0 if that is not
+    /// known.
+    writes_within: AtomicUsize,
     state: Mutex<DurableState>,
 }
 
@@ -129,7 +134,13 @@ impl Durable {
     pub(crate) fn new(line: Arc<dyn Line>, waiting: Waiting) -> Arc<Self> {
         let mut state = DurableState::new(Cap::broken(down()), 0);
         drop(state.begin(waiting.bytes > 0));
-        Arc::new(Self { source: Source::Line(line), calls: 0, waiting, state: Mutex::new(state) })
+        Arc::new(Self {
+            source: Source::Line(line),
+            calls: 0,
+            waiting,
+            writes_within: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        })
     }
 
     /// Returns a reference by the slot.
@@ -142,7 +153,8 @@ impl Durable {
         let ref_kind = present.1;
         let state = Mutex::new(DurableState::new(present, made_at));
         let source = Source::Call(parent.clone(), call);
-        let slot = Arc::new(Self { source, calls: parent.calls + 1, waiting: parent.waiting, state });
+        let (calls, waiting, writes_within) = (parent.calls + 1, parent.waiting, AtomicUsize::new(0));
+        let slot = Arc::new(Self { source, calls, waiting, writes_within, state });
         slot.cap().with_kind(ref_kind)
     }
 
@@ -303,7 +315,7 @@ impl Durable {
     /// Makes the call again that gives the reference.
     fn make_again(self: &Arc<Self>, epoch: u64) {
         let Source::Call(parent, call) = &self.source else { return };
-        let mut made = parent.clone().call(call.request(), None, Flags { again: true, keeps: false });
+        let mut made = parent.clone().call(&mut call.request(), None, Flags { again: true, keeps: false });
         let slot = Arc::downgrade(self);
         let making = async move {
             let outcome = poll_fn(|cx| made.poll_outcome(cx, None)).await;
@@ -334,6 +346,19 @@ impl Durable {
         Ok(Waits { slot: self.clone(), epoch, bytes })
     }
 
+    /// Writes the arguments of a request, if that has not been done, and checks those that are kept.
+    fn write(&self, request: &mut Request, flags: Flags) -> Result<(), Error> {
+        if matches!(request.args, Args::Typed(_)) {
+            let bytes = lock(&self.state).present.writes_within().unwrap_or(usize::MAX);
+            bounds::writing(bytes, || request.args.write(bytes))
+                .map_err(|error| request.member.explain(error))?;
+        }
+        match flags.keeps.then(|| Again::of(request)).flatten() {
+            Some(copy) => copy.check_kept(self.calls),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a request of the present reference.
     fn attempt(
         self: &Arc<Self>,
@@ -348,19 +373,21 @@ impl Durable {
             Ok(waits) => waits,
             Err(error) => return (present.epoch, None, Response::error(error)),
         };
+        self.writes_within.store(present.cap.writes_within().unwrap_or(0), Ordering::Relaxed);
         (present.epoch, waits, present.cap.deliver(request, first))
     }
 
     /// Makes a call that is sent again if that is certain to do no harm.
     fn call(
         self: Arc<Self>,
-        mut request: Request,
+        request: &mut Request,
         first: Option<FirstPoll<'_>>,
         flags: Flags,
-    ) -> DurableCall {
-        let copy = (self.waiting.bytes > 0 || flags.again).then(|| Again::of(&request)).flatten();
-        let (epoch, waits, response) = self.attempt(&mut request, first);
-        DurableCall { slot: self, copy, flags, epoch, _waits: waits, response: Some(response), ran_at: None }
+    ) -> Pin<Box<DurableCall>> {
+        let copy = if self.waiting.bytes > 0 || flags.again { Again::of(request) } else { None };
+        let (epoch, waits, response) = self.attempt(request, first);
+        let response = Some(response);
+        Box::pin(DurableCall { slot: self, copy, flags, epoch, _waits: waits, response, ran_at: None })
     }
 
     /// Makes a request whose result is used before it is there.
@@ -423,6 +450,7 @@ impl Again {
     fn of(request: &Request) -> Option<Self> {
         let args = match &request.args {
             Args::Read => None,
+            Args::Wire(args) if args.is_plain() => Some(Payload::plain(text_pool::copy(args.text.as_str()))),
             Args::Wire(args) => Some(args.clone()),
             Args::Typed(_) | Args::Map(..) => return None,
         };
@@ -530,7 +558,13 @@ impl DurableCall {
                 return Poll::Ready(Err(down()));
             };
             match ready!(response.poll(cx, place.as_deref_mut())) {
-                Ok(reply) => return Poll::Ready(self.reply(reply)),
+                Ok(reply) if self.flags.keeps => return Poll::Ready(self.reply(reply)),
+                Ok(reply) => {
+                    if let Some(args) = self.copy.take().and_then(|copy| copy.args) {
+                        text_pool::give(args.text);
+                    }
+                    return Poll::Ready(Ok(reply));
+                }
                 Err(error) => {
                     let fate = error.fate();
                     if !self.sends_again(fate) {
@@ -584,6 +618,10 @@ impl Method for DurableCall {
         self.poll_outcome(cx, place)
     }
 
+    fn has_begun(&self) -> bool {
+        self.response.as_ref().is_some_and(Response::is_awaited)
+    }
+
     fn give_up(mut self: Pin<&mut Self>) -> bool {
         self.response.take().is_none_or(Response::give_up) && self.ran_at.is_none()
     }
@@ -618,8 +656,13 @@ impl RequestTarget for DurableTarget {
         self.present(local).is_some_and(|cap| cap.pipelines())
     }
 
+    fn writes_within(&self, local: &Local) -> Option<usize> {
+        let slot = local.peek::<Durable>()?;
+        Some(slot.writes_within.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
     fn present(&self, local: &Local) -> Option<Cap> {
-        let slot = local.clone().downcast::<Durable>()?;
+        let slot = local.peek::<Durable>()?;
         let state = lock(&slot.state);
         Some(state.present.nearest()).filter(|cap| cap.import().is_some())
     }
@@ -627,14 +670,8 @@ impl RequestTarget for DurableTarget {
     fn request(&self, local: Local, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
         let Some(slot) = local.downcast::<Durable>() else { return Response::error(down()) };
         let flags = Flags::of(&request.member);
-        let bytes = lock(&slot.state).present.writes_within().unwrap_or(usize::MAX);
-        if let Err(error) = bounds::writing(bytes, || request.args.write(bytes)) {
-            return Response::error(request.member.explain(error));
-        }
-        if flags.keeps {
-            if let Some(Err(error)) = Again::of(request).map(|copy| copy.check_kept(slot.calls)) {
-                return Response::error(error);
-            }
+        if let Err(error) = slot.write(request, flags) {
+            return Response::error(error);
         }
         if request.options.pipelined {
             let result = slot.pipelined(request.take(), flags);
@@ -648,6 +685,6 @@ impl RequestTarget for DurableTarget {
             return response;
         }
         let first = first.map(|first| FirstPoll { waker: first.waker, place: None });
-        Response::of_method(Box::pin(slot.call(request.take(), first, flags)))
+        Response::own(slot.call(request, first, flags))
     }
 }

@@ -103,6 +103,11 @@ pub(crate) trait RequestTarget: Send + Sync {
         false
     }
 
+    /// The bound of a message to the peer to which requests are passed on, if arguments are best written right away.
+    fn writes_within(&self, _local: &Local) -> Option<usize> {
+        None
+    }
+
     /// Returns what the object stands for at present, if that is something that a peer lends.
     fn present(&self, _local: &Local) -> Option<Cap> {
         None
@@ -133,6 +138,11 @@ impl Local {
     /// Takes out the object, if it is a `T`.
     pub(crate) fn take_object<T: Any + Send + Sync>(&mut self) -> Option<Arc<T>> {
         self.object.take()?.downcast().ok()
+    }
+
+    /// Returns the object, if it is a `T`, without another share in it.
+    pub(super) fn peek<T: Any>(&self) -> Option<&T> {
+        self.object.as_deref()?.downcast_ref()
     }
 
     /// Takes out the share in the object.

@@ -321,6 +321,7 @@ impl Cap {
     pub(crate) fn writes_within(&self) -> Option<usize> {
         match &self.0 {
             Kind::Remote(import) => Some(import.connection.write_limit()),
+            Kind::Local(local) => local.target.writes_within(local),
             Kind::Property(at) => depth::with_hop_limit(|| at.cap.nearest().writes_within()).flatten(),
             Kind::Timed(timed) => timed.0.writes_within(),
             _ => None,

@@ -73,6 +73,9 @@ pub(super) enum State {
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
     Queued(QueuedRequest),
+    /// Work of the library's own in which no user code runs.
+    #[cfg(feature = "tokio")]
+    Own(BoxMethod),
     /// A handler of this program that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
 }
@@ -102,6 +105,12 @@ pub(super) struct Handler {
 /// A method that runs.
 pub(crate) trait Method: Send {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome>;
+
+    /// Returns `true` if it has been polled, or need not be yet.
+    #[cfg(feature = "tokio")]
+    fn has_begun(&self) -> bool {
+        false
+    }
 
     /// Gives it up, before it is dropped. Returns `true` if nothing has begun.
     #[cfg(feature = "tokio")]
@@ -270,6 +279,12 @@ impl Response {
         Self::with_method(MethodInfo::LIBRARY, method)
     }
 
+    /// Returns the response of work of the library's own in which no user code runs.
+    #[cfg(feature = "tokio")]
+    pub(super) fn own(method: BoxMethod) -> Self {
+        Self(State::Own(method))
+    }
+
     fn running(method_info: MethodInfo, handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Self::with_method(method_info, running(handler, |outcome, _, _| outcome, false))
     }
@@ -323,6 +338,8 @@ impl Response {
             State::Ready(Some(outcome)) => return Ok(outcome),
             State::Handler(Handler { begun: true, .. }) => return Err(self),
             State::Sent(ref pending) if pending.has_begun() => return Err(self),
+            #[cfg(feature = "tokio")]
+            State::Own(ref method) if method.has_begun() => return Err(self),
             _ => {}
         }
         match self.poll(cx, place) {
@@ -342,6 +359,12 @@ impl Response {
     /// Returns `true` for a handler that was polled with its request.
     pub(super) fn has_begun(&self) -> bool {
         matches!(&self.0, State::Handler(Handler { begun: true, .. }))
+    }
+
+    /// Returns `true` for a call that was sent and whose caller is known.
+    #[cfg(feature = "tokio")]
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(&self.0, State::Sent(pending) if pending.has_begun())
     }
 
     /// Returns the response of a handler as of one that was polled with its request.
@@ -375,7 +398,7 @@ impl Response {
                 handler.method_info.handler_options.no_cancel = true;
                 own = true;
             }
-            State::Ready(_) | State::Queued(_) | State::Moved(_) => {}
+            _ => {}
         }
         match self.start_unawaited() {
             Ok(Err(error)) if error.fate() == Fate::NotSent => Err(error),
@@ -398,6 +421,7 @@ impl Response {
         match &mut self.0 {
             State::Sent(pending) => pending.give_up(),
             State::Queued(queued) => queued.give_up(),
+            State::Own(method) => method.as_mut().give_up(),
             State::Handler(handler) => {
                 handler.method.as_mut().is_some_and(|method| method.as_mut().give_up())
             }
@@ -409,7 +433,7 @@ impl Response {
     /// keeps the time.
     #[cfg(feature = "tokio")]
     pub(crate) fn until(self, end: Option<Instant>) -> Self {
-        let (Some(end), State::Handler(_) | State::Queued(_) | State::Moved(_)) = (end, &self.0) else {
+        let (Some(end), false) = (end, matches!(self.0, State::Ready(_) | State::Sent(_))) else {
             return self;
         };
         let mut timer = match crate::runtime::sleep_until(end) {
@@ -457,6 +481,8 @@ impl Response {
                     Err(_) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
                 },
                 State::Sent(pending) => return Pin::new(pending).poll(cx),
+                #[cfg(feature = "tokio")]
+                State::Own(method) => return method.as_mut().poll(cx, place),
                 State::Moved(outcome) => {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }
