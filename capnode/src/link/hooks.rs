@@ -267,8 +267,7 @@ impl Link {
 
     /// Converts arguments to those that the peer's language can express. None of their streams may have gone to a peer.
     fn args_to_wire(&self, args: LivePayload) -> Result<LivePayload, Error> {
-        let is_moved = |to: &PayloadRef| matches!(to, PayloadRef::Cap(cap) if ReadEnd::is_moved(cap));
-        if args.refs.iter().any(|slot| is_moved(&slot.to)) {
+        if has_moved_stream(&args) {
             return Err(passed_on());
         }
         to_wire(args, self.capabilities(), self.write_limit()).0
@@ -344,10 +343,16 @@ impl Link {
     /// Sends waiting calls while there is room.
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, effects: &mut Effects) {
         while let Some((number, call)) = state.outbox.next_waiting(&self.limits) {
-            let QueuedCall { target, path, args, program, context, requester, .. } = call;
             if let Some(deadlines) = &mut state.entries.deadlines {
                 deadlines.remove(Deadline::Waiting(number));
             }
+            // A call that waited before it may have had the same stream.
+            let has_caller = matches!(call.requester, Requester::Caller { .. });
+            if has_caller && call.args.as_ref().is_some_and(has_moved_stream) {
+                effects.push(Effect::Unsent(call, passed_on()));
+                continue;
+            }
+            let QueuedCall { target, path, args, program, context, requester, .. } = call;
             let asked = match program {
                 Some(program) => self.map_of(state, &target, path, args, program, effects),
                 None => {
@@ -390,6 +395,11 @@ impl Link {
             }
         }
     }
+}
+
+/// Returns `true` if one of the streams in a value has gone to a peer.
+fn has_moved_stream(value: &LivePayload) -> bool {
+    value.refs.iter().any(|slot| matches!(&slot.to, PayloadRef::Cap(cap) if ReadEnd::is_moved(cap)))
 }
 
 /// Has a call carry its context, to a peer that understands it.

@@ -1,7 +1,8 @@
 //! Backpressure: calls that wait, calls that fail, and calls that must go on.
 
 use crate::harness::*;
-use capnode::LimitKind;
+use capnode::value::{Blob, Body};
+use capnode::{Bytes, LimitKind};
 
 #[test]
 fn one_call_runs_even_if_none_is_allowed() {
@@ -240,6 +241,19 @@ fn a_waiting_call_that_is_dropped_is_not_sent() {
     drop(probe);
     pair.assert_empty();
     assert_eq!(pair.connecting().report().unwritten_bytes, 0);
+}
+
+#[test]
+fn of_two_waiting_calls_with_one_stream_the_second_fails_here() {
+    let (_log, mut pair, probe) = backpressured();
+    let body = Body::from(Bytes::from(b"once"));
+    let blob = Value::Blob(Box::new(Blob { content_type: String::new(), body }));
+    let first = started(probe.echo(blob.clone()));
+    let second = started(probe.echo(blob));
+    let error = pair.wait(second).unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Encode, Fate::NotSent));
+    assert!(error.message().contains("passed on"), "{error}");
+    assert!(pair.wait(first).is_ok());
 }
 
 #[test]
