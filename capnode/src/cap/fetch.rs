@@ -28,6 +28,13 @@ impl Body {
         Self(end.cap())
     }
 
+    /// Returns a body that nobody can read any more.
+    pub(crate) fn used() -> Self {
+        let end = ReadEnd::new(Box::new(Whole(Mutex::new(None))));
+        end.set_begun(true);
+        Self::of(&end)
+    }
+
     /// Returns the read end.
     pub(crate) fn end(&self) -> Option<Arc<ReadEnd>> {
         self.0.local()

@@ -479,9 +479,13 @@ impl Body {
     }
 }
 
-/// What the reader has read is not part of the body.
+/// What the reader has read is not part of the body. The body of a reader that was passed on, or read to its end, was
+/// read already: a use of it is an error.
 impl From<Reader<Bytes>> for Body {
     fn from(reader: Reader<Bytes>) -> Self {
+        if reader.over || reader.later.is_some() || !reader.end.is_held_by(reader.turn) {
+            return Body::used();
+        }
         reader.end.set_begun(false);
         Body::of(&reader.end)
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::harness::*;
 use capnode::sans_io::Endpoint;
-use capnode::{Error, LimitKind, Object, Reader, Writer};
+use capnode::value::Body;
+use capnode::{Bytes, Error, LimitKind, Object, Reader, Writer};
 
 type Kept = Arc<Mutex<Vec<Reader<String>>>>;
 
@@ -151,6 +152,21 @@ fn a_read_end_is_taken_once_and_only_from_a_pipe() {
         assert!(refused[0].contains("no pipe to read from"), "{refused:?}");
     }
     assert!(peer.core().closed().is_none());
+}
+
+#[test]
+fn a_body_of_a_reader_that_was_passed_on_takes_nothing_from_its_holder() {
+    let reader = Reader::from_iter([Bytes::from(b"once")]);
+    let holder = Cap::holding(&reader).unwrap();
+    let body = Body::from(reader);
+    let error = Cap::holding(&body).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    assert!(error.message().contains("was read already"), "{error}");
+    let Poll::Ready(Some(Err(error))) = poll(&mut Box::pin(body.into_reader().next())) else {
+        panic!("an error instead of the chunk")
+    };
+    assert!(error.message().contains("was read already"), "{error}");
+    drop(holder);
 }
 
 #[test]
