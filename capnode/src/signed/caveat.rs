@@ -49,7 +49,7 @@ impl Caveat {
             ("readOnly", Tree::Bool(true)) => Self::ReadOnly,
             ("rate", Tree::Object(parts)) if parts.len() == 2 => Self::Rate {
                 calls: number(value.get("calls")?)?,
-                period: Duration::from_secs(number(value.get("seconds")?)?.into()),
+                period: Duration::from_secs(number(value.get("seconds")?).filter(|time| *time > 0)?.into()),
             },
             ("count", value) => Self::Count(number(value)?),
             _ => return None,

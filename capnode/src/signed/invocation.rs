@@ -11,7 +11,7 @@ use super::key::Signer;
 use super::link::{Link, new_id, sign, text};
 use super::refusal::{Refusal, Rule};
 use super::target;
-use super::tree::{MAX_BYTES, Tree};
+use super::tree::Tree;
 
 /// An invocation that is to be made. It is good for one use.
 #[derive(Clone, Debug)]
@@ -74,9 +74,8 @@ impl Invocation {
         let tree = sign(members, INVOCATION, others, signer, now).await?;
         check(&Invoking::read(&tree)?)?;
         let text = tree.canonical();
-        if text.len() > MAX_BYTES {
-            return Err(Rule::Size.broken("the arguments are too long").into());
-        }
+        // With the arguments it may have become too long, or too deep.
+        Tree::parse(&text)?;
         Ok(text)
     }
 }

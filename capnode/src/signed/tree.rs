@@ -6,10 +6,10 @@ use crate::dialect::json::{self, Json, separate};
 use super::refusal::{Refusal, Rule};
 
 /// The most bytes of a document.
-pub(super) const MAX_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 /// Lists and objects inside one another, at most.
-pub(super) const MAX_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// A JSON value, of which the fields and the hash are both taken.
 #[derive(Clone, Debug, PartialEq)]

@@ -66,8 +66,8 @@ pub struct Permit {
 ///
 /// The work for a document that is refused is bounded: one reading of at most 64 KiB, and then for each link and the invocation
 /// one hash of what it signs, 640 KiB in all, and one signature, ten at most. Signatures come last, and the first
-/// that does not hold is the last that is looked at. So who is not in a chain that begins with a link of the owner's
-/// own costs one signature.
+/// that does not hold is the last that is looked at: one for whom no link was made, and all only for who holds a link, or has
+/// seen one.
 pub struct Verifier {
     owner: String,
     origin: String,

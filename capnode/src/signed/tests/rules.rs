@@ -234,6 +234,7 @@ fn a_caveat_that_is_unknown_refuses() {
         r#"[{"count":4294967296}]"#,
         r#"[{"count":1,"readOnly":true}]"#,
         r#"[{"rate":{"calls":2,"seconds":60,"burst":9}}]"#,
+        r#"[{"rate":{"calls":2,"seconds":0}}]"#,
         r#"[{"methods":[1]}]"#,
         "[{}]",
         "[\"readOnly\"]",
@@ -390,6 +391,32 @@ fn a_document_has_the_members_of_its_kind() {
     assert_eq!(rule("[]"), Some(Rule::Shape));
     assert_eq!(rule(&seat().to_string()), Some(Rule::Shape));
     assert_eq!(rule("{"), Some(Rule::Json));
+}
+
+#[test]
+fn what_is_too_long_or_too_deep_is_not_made() {
+    use std::error::Error as _;
+    let make = |args: Tree| {
+        let args: serde_json::Value = serde_json::from_str(&args.canonical()).unwrap();
+        let made = Invocation::new("say", ORIGIN)
+            .args(&args)
+            .and_then(|made| now(made.sign(&seat(), &carol(), noon())));
+        made.map_err(|error| error.source().unwrap().downcast_ref::<Refusal>().unwrap().rule())
+    };
+    let deep = |depth| (0..depth).fold(Tree::Null, |tree, _| Tree::List(vec![tree]));
+    take(&make(deep(31)).unwrap()).unwrap();
+    assert_eq!(make(deep(32)), Err(Rule::Json));
+    assert_eq!(make(Tree::Text("a".repeat(63 << 10))), Err(Rule::Size));
+    let many = (0..64).map(|at| format!("{at:0>250}"));
+    let long = Delegation::new(bob().public_key(), noon() + DAY).actions(many);
+    let mut link = now(long.issue(ROOM, &alice(), noon())).unwrap();
+    let mut made = Vec::new();
+    for _ in 0..4 {
+        let next = now(Delegation::new(bob().public_key(), noon() + DAY).delegate(&link, &bob(), noon()));
+        made.push(next.is_ok());
+        link = next.unwrap_or(link);
+    }
+    assert_eq!(made, [true, true, false, false]);
 }
 
 /// A proof type that takes everything.
