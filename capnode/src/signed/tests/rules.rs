@@ -325,10 +325,11 @@ fn a_chain_is_the_same_in_every_link() {
         Some(Rule::Chain)
     );
     // Two links of one id.
-    let id = Tree::Text(room().id().to_owned());
-    let twin = forge(room().tree(), &alice(), |_, _| {});
+    let twin = room().tree().clone();
+    let id = twin.get("id").unwrap().clone();
     let same = forge(seat().tree(), &bob(), |document, proof| {
-        set(document, "id", Some(id));
+        set(document, "id", Some(id.clone()));
+        set(document, "parentCapability", Some(id));
         let root =
             proof.iter().find(|(key, _)| key == "capabilityChain").unwrap().1.as_list().unwrap()[0].clone();
         set(proof, "capabilityChain", Some(Tree::List(vec![root, twin])));
