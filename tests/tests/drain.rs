@@ -1,7 +1,7 @@
 //! Shutting a node down, with nothing going on and under load.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -285,6 +285,53 @@ async fn under_load_the_fate_of_each_call_says_whether_it_ran() {
     for round in 0..20 {
         for address in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
             drain_under_load(address, if round % 2 == 0 { Duration::ZERO } else { LONG }).await;
+        }
+    }
+}
+
+/// Drains one of two nodes while a reconnecting client calls. Returns the calls that each of them ran.
+async fn move_under_load(address: &str, deadline: Duration) -> [usize; 2] {
+    let noted = [Noted::default(), Noted::default()];
+    let nodes = noted.clone().map(|noted| Node::new(LedgerClient::new(noted)));
+    let listeners = [nodes[0].listen(address).await.unwrap(), nodes[1].listen(address).await.unwrap()];
+    let connecting = capnode::connect(&listeners[0].url()).reconnecting().or(&listeners[1].url());
+    let ledger: LedgerClient = soon(connecting.into_future()).await.unwrap();
+    let moved = Arc::new(AtomicBool::new(false));
+    let mut callers = Vec::new();
+    for caller in 0..16 {
+        let (ledger, moved) = (ledger.clone(), moved.clone());
+        callers.push(tokio::spawn(async move {
+            let first = caller * 1_000_000;
+            for number in first.. {
+                if moved.load(Ordering::SeqCst) {
+                    return number - first;
+                }
+                ledger.note(number).await.unwrap_or_else(|error| panic!("{number}: {error}"));
+            }
+            unreachable!("an endless loop");
+        }));
+    }
+    let ran = |at: usize| noted[at].0.lock().unwrap().len();
+    until("it is under load", || ran(0) > 200).await;
+    let drained = nodes[0].drain(deadline).await;
+    assert_eq!(drained.cut, 0);
+    until("the other is under load", || ran(1) > 200).await;
+    moved.store(true, Ordering::SeqCst);
+    let mut answered = 0;
+    for caller in callers {
+        answered += soon(caller).await.unwrap();
+    }
+    assert!(noted[0].0.lock().unwrap().is_disjoint(&noted[1].0.lock().unwrap()), "a call ran at both nodes");
+    assert_eq!(ran(0) + ran(1), usize::try_from(answered).unwrap(), "each call ran and was answered");
+    [ran(0), ran(1)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reconnecting_client_loses_no_call_of_a_drained_node() {
+    for _round in 0..20 {
+        for address in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
+            let ran = move_under_load(address, LONG).await;
+            assert!(ran.iter().all(|ran| *ran > 200), "{address}: {ran:?}");
         }
     }
 }
