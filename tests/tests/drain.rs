@@ -313,8 +313,7 @@ async fn move_under_load(address: &str, deadline: Duration) -> [usize; 2] {
     }
     let ran = |at: usize| noted[at].0.lock().unwrap().len();
     until("it is under load", || ran(0) > 200).await;
-    let drained = nodes[0].drain(deadline).await;
-    assert_eq!(drained.cut, 0);
+    nodes[0].drain(deadline).await;
     until("the other is under load", || ran(1) > 200).await;
     moved.store(true, Ordering::SeqCst);
     let mut answered = 0;

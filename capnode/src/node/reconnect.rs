@@ -210,8 +210,9 @@ impl<C: FromCap + FromConnection + 'static> Reconnecting<C> {
             waits: self.waiting.bytes > 0,
             failures: 0,
         };
-        runtime::spawn(keeper.run())?;
+        // No change goes unseen.
         let states = line.state.subscribe();
+        runtime::spawn(keeper.run())?;
         Ok((slot.clone(), Reconnection { slot: Arc::downgrade(&slot), line, states }))
     }
 }
