@@ -433,7 +433,7 @@ async fn a_hook_runs_on_each_connection_before_the_calls() {
 async fn the_connection_goes_with_the_last_reference() {
     let service = Service::new();
     let house: HouseClient = service.reconnecting().await.unwrap();
-    let line = Reconnection::of(&house).unwrap();
+    let mut line = Reconnection::of(&house).unwrap();
     assert_eq!(house.count(1).await.unwrap(), 1);
     let node = service.node.lock().unwrap().clone().unwrap();
     drop(house);
@@ -441,7 +441,7 @@ async fn the_connection_goes_with_the_last_reference() {
     assert_eq!(drained.cut, 0);
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(service.dialed.load(Ordering::SeqCst), 1, "nothing connects any more");
-    line.end(Error::rejected("over"));
+    assert!(matches!(line.changed().await, LineState::Ended(_)), "and whoever watches is told");
 }
 
 #[tokio::test]

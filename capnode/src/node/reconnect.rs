@@ -257,7 +257,7 @@ pub enum LineState {
         /// When the next attempt begins; `None` while one is under way.
         next_try: Option<StdInstant>,
     },
-    /// It was given up, for this reason: the reference is broken.
+    /// It was given up for this reason, and the reference is broken; or the last reference was dropped.
     Ended(Error),
 }
 
@@ -358,9 +358,9 @@ impl<C: FromCap + 'static> Keeper<C> {
             let Some(why) = self.hold(connection).await else { break };
             self.say(why, None);
         }
-        if let Some(error) = self.slot.upgrade().and_then(|slot| slot.ended()) {
-            self.line.state.send_replace(LineState::Ended(error));
-        }
+        let dropped = || Error::new(ErrorKind::Disconnected, "the last durable reference was dropped");
+        let ended = self.slot.upgrade().and_then(|slot| slot.ended());
+        self.line.state.send_replace(LineState::Ended(ended.unwrap_or_else(dropped)));
     }
 
     /// Connects. `None` if the slot is not wanted any more.
