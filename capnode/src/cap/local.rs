@@ -141,6 +141,7 @@ impl Local {
     }
 
     /// Returns the object, if it is a `T`, without another share in it.
+    #[cfg(feature = "tokio")]
     pub(super) fn peek<T: Any>(&self) -> Option<&T> {
         self.object.as_deref()?.downcast_ref()
     }
