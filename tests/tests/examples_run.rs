@@ -83,7 +83,8 @@ async fn the_example_reconnect_loses_and_doubles_no_line() {
         assert_eq!((lines.len(), once.len()), (120, 120), "with seed {seed}: {text}");
         assert_eq!(text.matches("server: killed").count(), 3, "{text}");
         assert!(text.contains("gap: again") && text.contains("line: down"), "{text}");
-        assert!(text.ends_with("120 lines, each of them once\n"), "{text}");
+        // What it knows of the connection may come after that.
+        assert!(text.contains("\n120 lines, each of them once\n"), "{text}");
     });
     futures_util::future::join_all(runs).await;
 }
