@@ -36,7 +36,7 @@ pub(crate) struct Durable {
     state: Mutex<DurableState>,
 }
 
-/// How calls wait while there is no reference.
+/// The bounds of the calls that wait while there is no reference.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     /// The time for which calls wait, and for which those that may have run are sent again.
@@ -45,14 +45,14 @@ pub(crate) struct Waiting {
     pub(crate) bytes: usize,
 }
 
-/// What a slot's reference is found by.
+/// The source of the reference of a slot.
 enum Source {
     Line(Arc<dyn Line>),
     /// A call of another slot, which is made again.
     Call(Arc<Durable>, Again),
 }
 
-/// What keeps the connection of a slot.
+/// The keeper of the connection of a slot.
 pub(crate) trait Line: Send + Sync {
     /// Learns that the slot has lost its reference, or is gone. Another one is to be found.
     fn lost(&self);
@@ -514,7 +514,7 @@ impl Again {
     }
 }
 
-/// What the method of a call says about it.
+/// The marks of the method of a call.
 #[derive(Clone, Copy)]
 struct Flags {
     /// `true` if it may be sent again after it may have run.

@@ -241,7 +241,7 @@ impl<C: FromCap + FromConnection + 'static> IntoFuture for Reconnecting<C> {
 
 crate::opaque::opaque!([C] Reconnecting<C> as reconnecting { backoff: reconnecting.backoff });
 
-/// What a durable reference has of its connection.
+/// The state of the connection of a durable reference.
 #[derive(Clone, Debug)]
 pub enum LineState {
     /// There has been no connection yet.
@@ -317,7 +317,7 @@ impl Reconnection {
 
 crate::opaque::opaque!(Reconnection as reconnection { state: reconnection.state() });
 
-/// What the slot, its keeper and those who watch share.
+/// The part that the slot, its keeper and those who watch share.
 struct Shared {
     state: watch::Sender<LineState>,
     changed: Notify,
