@@ -197,6 +197,27 @@ fn over_tcp(count: usize, in_flight: usize, is_durable: bool) {
     });
 }
 
+/// Connects over TCP, calls once, and lets the connection end, `count` times.
+fn connections(count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = server.local_addr().expect("an address");
+        let node = Node::new(HotClient::new(Spot));
+        for number in 0..count as u32 {
+            let client = tokio::net::TcpStream::connect(address).await.expect("a connection");
+            let (accepted, _) = server.accept().await.expect("a connection");
+            let node = node.clone();
+            let served = tokio::spawn(async move { node.serve(lines(accepted)).await });
+            let connection = connect_over::<Connection>(lines(client)).await.expect("a connection");
+            let hot: HotClient = connection.index();
+            assert_eq!(hot.add(black_box(number), 1).await.expect("an answer"), number + 1);
+            drop((connection, hot));
+            served.await.expect("no panic").expect("a connection that was closed");
+        }
+    });
+}
+
 /// A name, and what is done a number of times.
 type Path = (&'static str, fn(usize));
 
@@ -273,6 +294,7 @@ const PATHS: &[Path] = &[
     ("call over TCP, 64 in flight", |count| over_tcp(count, 64, false)),
     ("durable call over TCP, 64 in flight", |count| over_tcp(count, 64, true)),
     ("call over TCP, one after another", |count| over_tcp(count, 1, false)),
+    ("connection over TCP and its first call", connections),
     ("local call", |count| local_calls(&HotClient::new(Spot), count)),
     ("call through a membrane here", |count| {
         let pair = Pair::new();
