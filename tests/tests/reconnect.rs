@@ -4,6 +4,7 @@
 #![allow(clippy::mutable_key_type)]
 
 use std::collections::HashMap;
+use std::future::IntoFuture as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -200,6 +201,27 @@ async fn a_reference_outlives_its_connection() {
     }
     assert_eq!(house.count(1).await.unwrap(), 6);
     assert_eq!(service.dialed.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_connection_that_is_lost_at_once_was_one() {
+    let service = Service::new();
+    let dialed = service.dialed.clone();
+    let connecting = service.reconnecting().on_connect({
+        let service = service.clone();
+        move |_| {
+            let (is_first, service) = (dialed.load(Ordering::SeqCst) == 1, service.clone());
+            async move {
+                if is_first {
+                    service.cut();
+                }
+                Ok(())
+            }
+        }
+    });
+    let house: HouseClient = soon(connecting.into_future()).await.unwrap();
+    assert_eq!(house.count(1).await.unwrap(), 1);
+    assert_eq!(service.dialed.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -225,10 +225,15 @@ impl<C: FromCap + FromConnection + 'static> IntoFuture for Reconnecting<C> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (slot, mut reconnection) = self.begin()?;
+            let none_lost = slot.epoch();
             loop {
                 match reconnection.changed().await {
                     LineState::Connecting => {}
                     LineState::Up => return Ok(C::from_reference(slot.cap())),
+                    // The first connection was lost before this could see that it was there.
+                    LineState::Down { .. } if slot.epoch() != none_lost => {
+                        return Ok(C::from_reference(slot.cap()));
+                    }
                     LineState::Down { why, .. } | LineState::Ended(why) => {
                         slot.give_up(why.clone());
                         return Err(why);
