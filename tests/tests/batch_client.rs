@@ -107,6 +107,32 @@ impl Served {
 }
 
 #[tokio::test]
+async fn what_is_attached_to_a_batch_is_known_to_what_its_server_calls() {
+    let (say, mut said) = unbounded_channel();
+    let call_back = |incoming: capnode::Incoming| async move {
+        incoming.connection().index::<Func<fn()>>().call().send()?;
+        Ok::<_, Error>(("an index",))
+    };
+    let listener = Node::builder().authorize(call_back).build().listen("http://127.0.0.1:0").await.unwrap();
+    let batches = AtomicUsize::new(0);
+    let client = Node::builder().authorize(move |incoming| {
+        incoming.caller().attach(batches.fetch_add(1, Ordering::SeqCst));
+        let say = say.clone();
+        let tells = Func::<fn()>::new(move || {
+            let attached = capnode::context().and_then(|context| context.caller()?.attached::<usize>());
+            say.send(attached.map(|number| *number)).unwrap();
+            async {}
+        });
+        async { Ok::<_, Error>(tells) }
+    });
+    let index: Cap = client.build().connect(&listener.url()).await.unwrap();
+    for number in 0..2 {
+        assert_eq!(soon(index.at("0").read::<String>()).await.unwrap(), "an index");
+        assert_eq!(soon(said.recv()).await, Some(Some(number)));
+    }
+}
+
+#[tokio::test]
 async fn a_map_and_its_list_are_one_batch() {
     let served = serve().await;
     let desk = served.desk().await;

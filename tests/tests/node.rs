@@ -3,13 +3,14 @@
 use std::error::Error as StdError;
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use capnode::{
     CallError, Cap, Client, Connection, Dialect, Error, ErrorKind, Fate, Func, Incoming, Limits, Node,
-    Tables, Value,
+    Tables, Value, context,
 };
 use capnode_examples::tour::{self, CounterClient, TourClient};
 use capnode_tests::{in_memory, js, meeting, soon, until};
@@ -199,6 +200,38 @@ async fn what_is_offered_may_depend_on_who_comes() {
     assert_eq!(error.message(), "the peer ended the session: who are you?");
     // None of them has changed anything for the present peer.
     assert_eq!(ann.profile().pipeline().name().await.unwrap(), "user of ann");
+}
+
+#[tokio::test]
+async fn what_is_attached_to_one_connection_is_on_no_other() {
+    let numbers = Arc::new(AtomicU32::new(1));
+    let attached = Func::<fn() -> Option<u32>>::new(|| async {
+        let number = context()?.caller()?.attached::<u32>()?;
+        Some(*number)
+    });
+    let node = Node::builder()
+        .authorize(move |incoming: Incoming| {
+            incoming.caller().attach(numbers.fetch_add(1, Ordering::SeqCst));
+            let attached = attached.clone();
+            async { Ok::<_, Error>(attached) }
+        })
+        .build();
+    // The first two connections are opened by the node, the others by its peers.
+    let mut connections: Vec<Connection> = Vec::new();
+    for _ in 0..2 {
+        let (here, there) = capnode::transport::pair();
+        connections.push(Node::empty().serve(there).await.unwrap());
+        connections.push(node.connect_over(here).await.unwrap());
+    }
+    for _ in 0..2 {
+        let (here, there) = capnode::transport::pair();
+        let _served = node.serve(there).await.unwrap();
+        connections.push(capnode::connect_over(here).await.unwrap());
+    }
+    for (at, number) in [(0, 1), (2, 2), (4, 3), (5, 4)] {
+        let index: Func<fn() -> Option<u32>> = connections[at].index();
+        assert_eq!(soon(index.call()).await.unwrap(), Some(number));
+    }
 }
 
 #[tokio::test]

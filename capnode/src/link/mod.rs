@@ -100,8 +100,8 @@ pub(crate) struct LinkConfig {
     pub(crate) batch: bool,
     /// The policy that is asked about each call.
     pub(crate) layer: Option<Arc<dyn Policy>>,
-    /// The facts about the peer.
-    pub(crate) caller: Caller,
+    /// The facts about the peer; `None` if there are none yet. Each connection has its own.
+    pub(crate) caller: Option<Caller>,
     /// The names of metadata that calls inherit.
     pub(crate) inherits: Option<Arc<[String]>>,
     /// The time that each call of this side may take.
@@ -233,7 +233,7 @@ impl Link {
             batch: batch.then(|| Box::new(Batch::new(side))),
             remote,
             edge: layer.map(|policy| Layer::new(policy) as Arc<dyn Edge>),
-            context: Context::of_caller(caller, side == Side::Accepting, inherits),
+            context: Context::of_caller(caller.unwrap_or_default(), side == Side::Accepting, inherits),
             call_time,
             has_sooner: AtomicBool::new(false),
             silence: limits.silence.filter(|_| side == Side::Accepting && remote != Remote::Own),
@@ -278,6 +278,12 @@ impl Link {
     /// Returns the abilities of the peer, once its dialect is known.
     pub(crate) fn capabilities(&self) -> Option<&'static Capabilities> {
         self.peer.get().copied()
+    }
+
+    /// Returns what is known of the peer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn caller(&self) -> Caller {
+        self.context.caller().cloned().unwrap_or_default()
     }
 
     /// Returns the name of the connection in errors.

@@ -49,11 +49,15 @@ where
 /// A peer that connects, before the decision about its index: see [`NodeBuilder::authorize`](super::NodeBuilder::authorize).
 #[derive(Clone)]
 pub struct Incoming {
-    pub(super) connection: Connection,
-    pub(super) caller: Caller,
+    connection: Connection,
+    caller: Caller,
 }
 
 impl Incoming {
+    pub(super) fn new(connection: &Connection) -> Self {
+        Self { connection: connection.clone(), caller: connection.link().caller() }
+    }
+
     /// Returns the connection. The peer's index is at [`Connection::index`], and may be called already. Calls of the
     /// peer wait until the decision.
     pub fn connection(&self) -> &Connection {

@@ -17,8 +17,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use super::dial::Dial;
-use super::{Node, admit};
-use crate::caller::Caller;
+use super::Node;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, OnBroken};
 use crate::cap::edge::Edge;
@@ -318,10 +317,9 @@ async fn run(begun: Begun, _unsent: mpsc::UnboundedSender<()>) {
     }
     let (answer, input) = oneshot::channel();
     let (transport, body) = Batch::new(input, batches.config.limits.batch_bytes);
-    let incoming = admit::Incoming { connection, caller: Caller::default() };
     let starting = async {
         // A refusal ends the session, and with it all calls. The batch holds itself as long as it is needed.
-        drop(batches.node.start(Side::Connecting, transport, incoming).await);
+        drop(batches.node.start(Side::Connecting, transport, connection).await);
     };
     let running = pin!(join(starting, batches.exchange(&link, body, answer)));
     let (end, ended) = oneshot::channel();

@@ -16,7 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{HANDSHAKE, Node, admit};
+use super::{HANDSHAKE, Node};
 use crate::caller::PeerInfo;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Fault};
@@ -177,12 +177,11 @@ where
     // The receiver is here.
     let _received = body.send(request.into_body());
     let (transport, answer) = Batch::new(input, limit);
-    let caller = config.caller.clone();
     let connection = Connection::new(Side::Accepting, config);
     let link = connection.link().clone();
     let mut sender = SenderGuard(Some(link.clone()));
     // A refusal ends the session, which tells the peer.
-    let _refused = node.start(Side::Accepting, transport, admit::Incoming { connection, caller }).await;
+    let _refused = node.start(Side::Accepting, transport, connection).await;
     let answer = answer.await;
     // A call without an answer may go on.
     sender.0 = None;

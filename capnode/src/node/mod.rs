@@ -134,12 +134,12 @@ impl Node {
 
     /// Returns the terms of a connection that a peer opens.
     fn config_for(&self, remote: Remote, peer: PeerInfo) -> LinkConfig {
-        let mut config = LinkConfig { caller: Caller::new(peer), ..self.config(remote) };
+        let (mut config, caller) = (self.config(remote), Caller::new(peer));
         if let Some(limits_for) = &self.settings.limits_for {
             let Limits { connections, node_bytes, .. } = config.limits;
-            config.limits = Limits { connections, node_bytes, ..limits_for(&config.caller) }.in_force();
+            config.limits = Limits { connections, node_bytes, ..limits_for(&caller) }.in_force();
         }
-        config
+        LinkConfig { caller: Some(caller), ..config }
     }
 
     /// Decides about a connection, and starts it. The peer is told of a refusal.
@@ -148,9 +148,7 @@ impl Node {
         transport: impl Transport + Unpin,
         config: LinkConfig,
     ) -> Result<Connection, Error> {
-        let caller = config.caller.clone();
-        let incoming = Incoming { connection: Connection::new(Side::Accepting, config), caller };
-        self.start(Side::Accepting, transport, incoming).await
+        self.start(Side::Accepting, transport, Connection::new(Side::Accepting, config)).await
     }
 
     /// Starts a connection, and decides about it. The peer is told of a refusal.
@@ -158,10 +156,9 @@ impl Node {
         &self,
         side: Side,
         transport: impl Transport + Unpin,
-        incoming: Incoming,
+        connection: Connection,
     ) -> Result<Connection, Error> {
         crate::runtime::check()?;
-        let connection = incoming.connection.clone();
         // A peer without room is told so, like one that is refused.
         let entered = match side {
             Side::Accepting => self.shared.enter(connection.link(), self.settings.config.limits.connections),
@@ -173,7 +170,7 @@ impl Node {
         let nickname = self.settings.config.nickname.clone();
         crate::runtime::spawn(crate::runtime::in_connection(connection.driver(side, transport), nickname))?;
         let admitted = match entered {
-            Ok(()) => self.admit.admit(incoming).await,
+            Ok(()) => self.admit.admit(Incoming::new(&connection)).await,
             Err(refusal) => Err(refusal),
         };
         undecided.decide(admitted)?;
@@ -217,9 +214,8 @@ impl Node {
         transport: impl Transport + Unpin,
         config: LinkConfig,
     ) -> Result<C, Error> {
-        let caller = config.caller.clone();
-        let incoming = Incoming { connection: Connection::new(Side::Connecting, config), caller };
-        self.start(Side::Connecting, transport, incoming).await.map(C::from_connection)
+        let connection = Connection::new(Side::Connecting, config);
+        self.start(Side::Connecting, transport, connection).await.map(C::from_connection)
     }
 }
 
