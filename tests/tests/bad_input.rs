@@ -625,7 +625,7 @@ async fn an_error_says_which_argument_of_which_method_does_not_fit_and_why() {
         ),
         (
             r#"["add"],[1,["export",-1]]"#,
-            "add: argument 2, `second`: invalid type: newtype struct, expected i32",
+            "add: argument 2, `second`: invalid type: a reference, expected i32",
         ),
         (r#"["order"],[{}]"#, "order: argument 1, `order`: missing field `name`"),
         (

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde::de::{Expected, Unexpected};
 
 use crate::error::{Error, ErrorKind};
 use crate::kinds::Bytes;
@@ -194,5 +195,13 @@ impl serde::ser::Error for Failure {
 impl serde::de::Error for Failure {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self(message.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        match found {
+            // Nothing else is read as one by a type that does not ask for it.
+            Unexpected::NewtypeStruct => Self(format!("invalid type: a reference, expected {expected}")),
+            found => Self(format!("invalid type: {found}, expected {expected}")),
+        }
     }
 }
