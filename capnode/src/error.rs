@@ -66,7 +66,7 @@ pub(crate) trait LocalData: Send + Sync {
     fn encode(&self) -> Result<String, Error>;
 }
 
-/// The kind of a [`Error`], which tells what failed.
+/// The kind of an [`Error`], which tells what failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -89,9 +89,10 @@ pub enum ErrorKind {
     Unresolved,
     /// Nothing listens at the address, or it is no address.
     Connect,
-    /// A policy of this program refused the call. Or the connection was refused: by this program's `NodeBuilder::authorize`, or by a server that opens no WebSocket for this
-    /// origin or path. A refusal by the peer's `NodeBuilder::authorize` ends the session, which is [`Protocol`](Self::Protocol)
-    /// with the reason.
+    /// A [policy](crate::Policy) of this program refused the call; or a connection was refused, by this program's
+    /// `NodeBuilder::authorize`, by a node that has drained, or by a server that answers by an HTTP status and not by a
+    /// WebSocket or a batch. A refusal by the peer's `NodeBuilder::authorize` ends the session, which is
+    /// [`Protocol`](Self::Protocol) with the reason.
     Refused,
     /// The operation is not available here, for example outside a tokio runtime.
     Unsupported,
@@ -111,7 +112,7 @@ pub enum Fate {
 
 /// The side that can do something about a failure.
 ///
-/// The failure itself is the [kind](ErrorKind) of a [`Error`], which is independent of the fault: either side may have
+/// The failure itself is the [kind](ErrorKind) of an [`Error`], which is independent of the fault: either side may have
 /// broken a [limit](ErrorKind::Limit), and a connection ends because one side wants it to, or because a cable is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -214,7 +214,7 @@ macro_rules! limits {
             }
         }
 
-        /// A field of [`Limits`], as a [`Error`](crate::Error::limit) names the limit that was its reason.
+        /// A field of [`Limits`], as an [`Error`](crate::Error::limit) names the limit that was its reason.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum LimitKind {

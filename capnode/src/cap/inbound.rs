@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures_channel::oneshot;
+
 use super::Cap;
 use super::context::{Context, ambient};
 use super::edge::Edge;
@@ -17,7 +19,6 @@ use super::remap::NestedMap;
 use super::request::Args;
 use super::response::{FirstPoll, Response};
 use crate::bounds;
-
 use crate::error::{Error, ErrorKind, Fate};
 use crate::kinds::Bytes;
 use crate::limits::Unfolding;
@@ -25,7 +26,6 @@ use crate::message::{Id, Path, Payload, Slot};
 use crate::runtime::BoxFuture;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::thin_vec::ThinVec;
-use futures_channel::oneshot;
 
 /// Bytes that an entry of a table is counted as, beside its content.
 pub(crate) const ENTRY: usize = 256;

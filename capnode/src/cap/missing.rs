@@ -13,7 +13,7 @@ pub(crate) fn reserved(path: &[Key], at: usize, reads: bool) -> Response {
     Response::ready(nothing.map_err(|error| error.with_fate(Fate::NotSent).with_fault(Fault::Here)))
 }
 
-/// The error of a request that only a [`Object`](crate::Object) may allow.
+/// The error of a request that only an [`Object`](crate::Object) may allow.
 pub(crate) fn cannot(verb: Verb) -> Error {
     Error::type_error(match verb {
         Verb::Set => "no property of this object can be set",

@@ -128,7 +128,7 @@ impl Cap {
         Self(Kind::Promise(promise), RefKind::Unknown)
     }
 
-    /// A reference on which every call fails with `error`.
+    /// Returns a reference on which every call fails with `error`.
     pub fn broken(error: Error) -> Self {
         Self(Kind::Broken(error), RefKind::Unknown)
     }
@@ -161,7 +161,7 @@ impl Cap {
         }
     }
 
-    /// The object itself, if it lives in this program and is a `T`.
+    /// Returns the object itself, if it lives in this program and is a `T`.
     pub fn local<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         match self.nearest().0 {
             Kind::Local(local) => local.downcast(),
@@ -200,8 +200,8 @@ impl Cap {
         }
     }
 
-    /// A reference to the property `name`, without asking for it: it can be used at once, also
-    /// while this is still a promise.
+    /// Returns a reference to the property `name`, without asking for it: it can be used at once, also while this is still
+    /// a promise.
     pub fn at(&self, name: &str) -> Cap {
         self.at_path(Path::One(Key::Name(Text::Own(name.to_owned()))))
     }

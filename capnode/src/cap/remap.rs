@@ -171,7 +171,7 @@ impl Parts {
     }
 }
 
-/// What a map and the maps in it have in common.
+/// The state that a map shares with the maps in it.
 struct Run {
     limits: Unfolding,
     edge: Option<Arc<dyn Edge>>,

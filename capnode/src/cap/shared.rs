@@ -72,12 +72,12 @@ pub struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// A graph without any values.
+    /// Creates a graph without any values.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A new value, to be [`set`](Self::set) later. It can be used in others right away.
+    /// Returns a new value, to be [`set`](Self::set) later. It can be used in others right away.
     pub fn node(&mut self) -> Shared {
         self.nodes.push(None);
         Shared(SharedNode { graph: self.graph.clone(), index: self.nodes.len() - 1 })
@@ -107,7 +107,7 @@ impl GraphBuilder {
         Ok(())
     }
 
-    /// The value `root` of the graph. From now on its values can be read and sent.
+    /// Returns the value `root` of the graph. From now on its values can be read and sent.
     pub fn finish(self, root: Shared) -> Result<Value, Error> {
         if !Arc::ptr_eq(&root.0.graph, &self.graph) {
             return Err(foreign());

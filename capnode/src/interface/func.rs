@@ -79,12 +79,12 @@ impl<F: ?Sized> Func<F> {
         Self::from_cap(Cap::from_local(Local::new(Arc::new(closure), target)))
     }
 
-    /// The reference itself.
+    /// Returns the reference itself.
     pub fn cap(&self) -> &Cap {
         &self.0.cap
     }
 
-    /// A function reference for `function`.
+    /// Returns a reference to `function`.
     ///
     /// If it returns a `Result`, its error reaches the caller unchanged, but its message is no more than the written
     /// value: with [`fallible`](Func::fallible) the message is the text of `Display`.

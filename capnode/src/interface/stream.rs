@@ -479,7 +479,7 @@ impl Body {
     }
 }
 
-/// What the reader has read is not part of the body. The body of a reader that was passed on, or read to its end, was
+/// Makes a body of the bytes that the reader has not read yet. The body of a reader that was passed on, or read to its end, was
 /// read already: a use of it is an error.
 impl From<Reader<Bytes>> for Body {
     fn from(reader: Reader<Bytes>) -> Self {

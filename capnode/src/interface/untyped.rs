@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::message::{Key, Path, Text, Verb};
 
 impl Cap {
-    /// A reference to a value. Parts of the value can be read by [`get`](Cap::get), and functions in it be called by
+    /// Returns a reference to a value. Parts of the value can be read by [`get`](Cap::get), and functions in it be called by
     /// [`invoke`](Cap::invoke), as if it were an object.
     ///
     /// ```
@@ -57,7 +57,7 @@ impl Cap {
         self.verb(Some(name), Verb::Delete, Some(&()))
     }
 
-    /// The names of the properties. Not over Cap'n Web.
+    /// Returns the names of the properties. Not over Cap'n Web.
     pub fn keys(&self) -> Call<Vec<String>> {
         self.verb(None, Verb::Keys, Some(&()))
     }

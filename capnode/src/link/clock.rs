@@ -24,7 +24,7 @@ pub(super) struct LivenessClock {
     calls_due: Option<Duration>,
 }
 
-/// What a message of the peer is a sign of.
+/// The meaning of a message of the peer for its liveness.
 pub(super) enum Sign {
     /// A use of the connection.
     Use,

@@ -58,7 +58,7 @@ pub(super) struct Batches {
     config: LinkConfig,
     dial: Dial,
     headers: HeaderMap,
-    /// What the program holds. It has no other side, and ends when the program closes it or holds nothing.
+    /// The connection as the program holds it. It has no other side, and ends when the program closes it or holds nothing.
     connection: Connection,
     /// The batch that calls go into.
     current: Mutex<Option<Arc<Link>>>,

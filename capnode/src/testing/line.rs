@@ -51,9 +51,9 @@ pub struct Line(Settings);
 pub struct Crossing {
     /// The time since the line was made, or since the simulation began.
     pub at: Duration,
-    /// Who sent the frame: `client` at the first end of a [`Line`], `server` at the second.
+    /// The end that sent the frame: `client` at the first end of a [`Line`], `server` at the second.
     pub from: Arc<str>,
-    /// Who gets it.
+    /// The end that gets it.
     pub to: Arc<str>,
     /// The text of the frame.
     pub frame: String,
@@ -67,7 +67,7 @@ impl fmt::Display for Crossing {
 
 type Witness = Arc<dyn Fn(Crossing) + Send + Sync>;
 
-/// What a line does.
+/// The behaviour of a line.
 pub(super) struct Settings {
     pub(super) delay: Delay,
     pub(super) throttle: Option<u64>,
@@ -79,7 +79,7 @@ pub(super) struct Settings {
     pub(super) names: [Arc<str>; 2],
 }
 
-/// How long a frame is on its way.
+/// The time that a frame is on its way.
 pub(super) enum Delay {
     Fixed(Duration),
     Drawn(Duration, Duration, Arc<Draw>),
@@ -181,7 +181,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// What goes to each end.
+    /// The frames on their way, to each end.
     ways: [Way; 2],
     bytes: u64,
     is_cut: bool,

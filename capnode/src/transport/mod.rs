@@ -140,7 +140,7 @@ pub trait Transport: Send + 'static {
     fn poll_close(&mut self, cx: &mut Context<'_>, closing: Closing<'_>) -> Poll<io::Result<()>>;
 }
 
-/// How a connection ends, for the transport that tells the peer.
+/// The way in which a connection ends, for the transport that tells the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closing<'a> {

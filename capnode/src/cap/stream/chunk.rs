@@ -11,7 +11,7 @@ use crate::runtime::BoxFuture;
 pub(crate) enum Chunk {
     /// A list of one argument: what was written.
     Args(Args),
-    /// The same, with promises of a peer in it.
+    /// Such a list with promises of a peer in it.
     Later(Later),
     /// The end. Nothing follows.
     Close,
