@@ -82,16 +82,23 @@
 //!   the connection itself.
 //! * [`Cap`] is a reference without an interface, and [`Value`] a value of any shape. [`Object`] is an object that you
 //!   build at run time.
+//! * [`membrane`](fn@membrane) and [`revocable`] put a [`policy`] around what you hand out: it ends, counts, narrows or asks.
+//!   [`NodeBuilder::layer`] puts one at the edge of connections.
+//! * [`context`] tells a method who calls it, how much time is left, and what goes along with the call.
+//! * [`Connect::reconnecting`] makes a client that outlives its connections.
 //! * [`Registry`] keeps ids by which references can be restored on other connections.
 //! * [`transport`] has transports, and the trait for your own.
 //!
 //! # Guide
 //!
 //! The module [`guide`] teaches the library by topic: [getting started](guide::first),
-//! [login](guide::login), [callbacks, progress and cancellation](guide::callbacks),
-//! [streams and big data](guide::streams), [maps](guide::maps), [errors](guide::errors), [plugins over stdio](guide::plugins),
-//! [a browser page](guide::browser), [HTTP batches](guide::batches), [seeing what happens](guide::observing), [testing](guide::testing),
-//! [coming back after a disconnect](guide::reconnecting), and [disconnects, cycles and shutdown](guide::lifetime). [`guide::semantics`] has the exact rules.
+//! [login](guide::login), [who may do what](guide::membranes), [callbacks, progress and cancellation](guide::callbacks),
+//! [streams and big data](guide::streams), [maps](guide::maps), [errors](guide::errors),
+//! [plugins over stdio](guide::plugins), [a browser page](guide::browser), [HTTP batches](guide::batches),
+//! [seeing what happens](guide::observing), [testing](guide::testing),
+//! [coming back after a disconnect](guide::reconnecting), and [disconnects, cycles and shutdown](guide::lifetime).
+//! For reference there are the [exact rules](guide::semantics), [exposing a node to strangers](guide::exposing),
+//! [peers of Cap'n Web](guide::peers), and [coming from Capnode and Q-Connection](guide::from_javascript).
 //!
 //! # Peers
 //!

@@ -225,6 +225,26 @@ fn every_page_of_the_guide_is_a_module_whose_links_lead_to_modules() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The pages of the guide are listed in four places: for readers of the repository, of one page, and of the crate's
+/// documentation.
+#[test]
+fn every_page_of_the_guide_is_in_every_list_of_them() {
+    let mut faults = Vec::new();
+    let lists = ["README.md", "docs/README.md", "capnode/docs/first.md", "capnode/src/lib.rs"];
+    for list in lists {
+        let text = read(&root().join(list));
+        for page in pages(GUIDE) {
+            let name = page.file_stem().unwrap().to_str().unwrap();
+            let module = format!("guide::{}", name.replace('-', "_"));
+            let is_itself = root().join(list).ends_with(page.strip_prefix(root()).unwrap());
+            if !is_itself && !text.contains(&format!("{name}.md")) && !text.contains(&module) {
+                faults.push(format!("{list}: {name} is missing"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 /// The code below the heading of an anchor, up to the next heading that is not below it.
 fn section(text: &str, heading: &str) -> Option<String> {
     let prose = prose(text);

@@ -16,8 +16,8 @@ use hyper::header::{self, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-use super::dial::Dial;
 use super::Node;
+use super::dial::Dial;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, OnBroken};
 use crate::cap::edge::Edge;
