@@ -20,6 +20,7 @@ pub mod examples;
 pub mod hostile;
 pub mod js;
 pub mod lab;
+pub mod ledger;
 pub mod memory;
 pub mod panics;
 pub mod proxy;

@@ -58,7 +58,12 @@ pub async fn proxy(server: SocketAddr, plan: Plan) -> io::Result<(SocketAddr, Jo
     Ok((address, passing))
 }
 
-async fn pass(mut client: TcpStream, mut server: TcpStream, plan: Plan) -> io::Result<bool> {
+/// Passes bytes on between a client and a server. Returns whether it cut the connection before it ended.
+///
+/// # Errors
+///
+/// If one of them had gone before.
+pub async fn pass(mut client: TcpStream, mut server: TcpStream, plan: Plan) -> io::Result<bool> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let lost = Notify::new();
