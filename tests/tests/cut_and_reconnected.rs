@@ -1,7 +1,8 @@
 //! Programs whose references outlive their connections, and whose server is killed, drained and cut off: each call ran as often as
 //! its caller was told, also those that were sent again.
 //!
-//! `CAPNODE_DURABLE_CALLS` says how many calls are made, and `CAPNODE_DURABLE_SEED` which program is the first.
+//! `CAPNODE_DURABLE_CALLS` says how many calls are made, and how many more in simulations. `CAPNODE_DURABLE_SEED` says which
+//! program is the first, and is the seed of the first simulation.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use capnode::{Dialect, Node};
+use capnode::testing::{Network, simulate};
+use capnode::{Connection, Dialect, Node};
 use capnode_tests::lab::Rng;
 use capnode_tests::ledger::{Books, Program};
 use capnode_tests::proxy::{CUTS, Plan, pass};
@@ -26,6 +28,8 @@ const CALLS: usize = 30_000;
 
 /// Programs at a time.
 const PROGRAMS: usize = 8;
+
+const DIALECTS: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Q, Dialect::Capnode];
 
 const SCHEMES: [&str; 2] = ["tcp", "ws"];
 
@@ -99,9 +103,7 @@ async fn play(books: &Arc<Books>, lines: [SocketAddr; 2], seed: u64) {
     let mut rng = Rng::new(seed);
     let scheme = rng.below(2);
     // Over TCP this language makes a pause behind each frame.
-    let dialects = [Dialect::CapnWeb, Dialect::Q, Dialect::Capnode];
-    let dialect = dialects[rng.below(2 + scheme)];
-    let node = Node::builder().dialect(dialect).build();
+    let node = Node::builder().dialect(DIALECTS[rng.below(2 + scheme)]).build();
     let url = format!("{}://{}", SCHEMES[scheme], lines[scheme]);
     let program = Program::begin(books, seed, node.connect(&url).reconnecting());
     program.play(20 + rng.below(80)).await;
@@ -146,5 +148,71 @@ async fn each_call_ran_as_often_as_its_caller_was_told() {
         books.summary(),
         began.elapsed().as_secs_f64()
     );
+    books.check();
+}
+
+/// Takes the server away at times, and cuts its lines.
+async fn comes_and_goes(network: Network, books: Arc<Books>) {
+    let nap = async |most: u64| tokio::time::sleep(Duration::from_micros(network.number(most * 1_000))).await;
+    loop {
+        let noting = books.clone();
+        let server = capnode_tests::ledger::node(Arc::new(move |note| noting.note(note)));
+        network.add("server", &server);
+        nap(200).await;
+        match network.number(4) {
+            0 => network.cut("client", "server"),
+            1 => {
+                // Those who come now are refused, until there is another one.
+                let drained = Duration::from_millis(network.number(20));
+                server.drain(drained).await;
+            }
+            2 => {
+                network.remove("server");
+                network.cut("client", "server");
+                nap(if network.number(10) == 0 { 4_000 } else { 100 }).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn some_programs(network: Network, books: &Arc<Books>, seed: u64) {
+    network.set_delays(Duration::ZERO, Duration::from_millis(network.number(6)));
+    network.set_cuts(network.number(300));
+    let serving = tokio::spawn(comes_and_goes(network.clone(), books.clone()));
+    let mut programs = JoinSet::new();
+    for _ in 0..1 + network.number(2) {
+        let node = Node::builder().dialect(DIALECTS[network.number(3) as usize]).build();
+        let line = network.clone();
+        let connecting = capnode::reconnecting(move || {
+            let (network, node) = (line.clone(), node.clone());
+            async move { network.connect_from::<Connection>("client", &node, "server").await }
+        });
+        let program = Program::begin(books, seed, connecting);
+        programs.spawn(program.play(10 + network.number(30) as usize));
+    }
+    programs.join_all().await;
+    // What was given up may still run.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    serving.abort();
+}
+
+#[test]
+fn each_simulated_call_ran_as_often_as_its_caller_was_told() {
+    let calls = number("CAPNODE_DURABLE_CALLS").unwrap_or(CALLS);
+    let first: u64 = number("CAPNODE_DURABLE_SEED").unwrap_or_default();
+    let (began, books) = (Instant::now(), Arc::<Books>::default());
+    for seed in first.. {
+        if books.calls() >= calls {
+            let simulations = seed - first;
+            println!(
+                "{simulations} simulations; {}; {:.1} s",
+                books.summary(),
+                began.elapsed().as_secs_f64()
+            );
+            break;
+        }
+        simulate(seed, |network| some_programs(network, &books, seed));
+    }
     books.check();
 }
