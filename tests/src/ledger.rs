@@ -191,7 +191,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A call that was made.
 #[derive(Clone, Copy)]
-struct Made {
+struct PendingCall {
     said: Said,
     /// `true` if it may run more than once.
     again: bool,
@@ -212,7 +212,7 @@ struct Noted {
 /// The outcome of each call, and the number of times that it ran.
 #[derive(Default)]
 pub struct Books {
-    made: Mutex<Vec<Made>>,
+    made: Mutex<Vec<PendingCall>>,
     noted: Mutex<HashMap<u64, Noted>>,
 }
 
@@ -240,7 +240,7 @@ impl Books {
 
     fn make(&self, again: bool, within: Option<u64>, seed: u64) -> u64 {
         let made = &mut *lock(&self.made);
-        made.push(Made { said: Said::Nothing, again, within, seed });
+        made.push(PendingCall { said: Said::Nothing, again, within, seed });
         made.len() as u64 - 1
     }
 
@@ -251,7 +251,7 @@ impl Books {
     fn faults(&self) -> Vec<String> {
         let (made, noted) = (lock(&self.made), lock(&self.noted));
         let of = |id: u64| noted.get(&id).copied().unwrap_or_default();
-        let right = |id: u64, call: &Made| -> RangeInclusive<u32> {
+        let right = |id: u64, call: &PendingCall| -> RangeInclusive<u32> {
             let any = if call.again { u32::MAX } else { 1 };
             match (call.within, call.said) {
                 // Each run of the other makes it once at most.
@@ -261,9 +261,9 @@ impl Books {
                 (None, Said::MayHaveRun | Said::Nothing) => 0..=any,
             }
         };
-        let wrong = |(id, call): (u64, &Made)| {
+        let wrong = |(id, call): (u64, &PendingCall)| {
             let ran = of(id).ran;
-            let Made { said, again, within, seed } = call;
+            let PendingCall { said, again, within, seed } = call;
             (!right(id, call).contains(&ran)).then(|| {
                 format!(
                     "seed {seed}: call {id} ran {ran} times, was {said:?}; again: {again}, in: {within:?}"
