@@ -34,7 +34,7 @@ impl Default for Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// The number of connections.
+    /// The number of connections that were open when it began, all of which are closed now.
     pub connections: usize,
     /// The number of calls that were still running at the deadline, and were cut off.
     pub cut: usize,

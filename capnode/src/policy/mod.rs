@@ -176,10 +176,7 @@ pub fn expires(after: Duration) -> Guard {
 }
 
 /// Passes `most` inward calls, counted for each [key](self#keys) that `key` gives.
-pub fn calls<K: Hash + Eq + Send + 'static>(
-    most: u64,
-    key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
-) -> Guard {
+pub fn calls<K: Hash + 'static>(most: u64, key: impl Fn(&CallInfo) -> K + Send + Sync + 'static) -> Guard {
     let (made, digest): (Mutex<HashMap<_, u64>>, _) = (Mutex::default(), digest_by(key));
     authorize(move |call| {
         let key = digest(call);
@@ -187,16 +184,13 @@ pub fn calls<K: Hash + Eq + Send + 'static>(
     })
 }
 
-/// Passes inward calls as long as fewer than `most` have not ended, counted for each [key](self#keys) that `key` gives. A
-/// call of something at another peer that is [pipelined](crate::Call::pipeline) on is counted until it is sent.
-pub fn at_most<K: Hash + Eq + Clone + Send + 'static>(
-    most: u64,
-    key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
-) -> Guard {
+/// Passes an inward call if fewer than `most` others are under way, counted for each [key](self#keys) that `key` gives. A
+/// call of something at another peer that is [pipelined](crate::Call::pipeline) on is under way until it is sent.
+pub fn at_most<K: Hash + 'static>(most: u64, key: impl Fn(&CallInfo) -> K + Send + Sync + 'static) -> Guard {
     let (running, digest): (Arc<Mutex<HashMap<_, u64>>>, _) = (Arc::default(), digest_by(key));
     authorize(move |call| {
         let key = digest(call);
-        count(&mut lock(&running), key, most, || format!("{most} calls have not ended"))?;
+        count(&mut lock(&running), key, most, || format!("{most} calls are under way"))?;
         let running = running.clone();
         call.hold(OnDrop(move || {
             if let Entry::Occupied(mut count) = lock(&running).entry(key) {
@@ -214,7 +208,7 @@ pub fn at_most<K: Hash + Eq + Clone + Send + 'static>(
 type Digest = [u64; 2];
 
 /// Returns the hash of the key that `key` gives. Its code is the user's, and runs while no lock is held.
-fn digest_by<K: Hash>(key: impl Fn(&CallInfo) -> K) -> impl Fn(&CallInfo) -> Digest {
+fn digest_by<K: Hash + 'static>(key: impl Fn(&CallInfo) -> K) -> impl Fn(&CallInfo) -> Digest {
     let hashers = [RandomState::new(), RandomState::new()];
     move |call| {
         let key = key(call);
@@ -249,12 +243,12 @@ fn too_many_keys() -> Error {
 
 /// Passes `most` inward calls in each `period`, counted for each [key](self#keys) that `key` gives. A period begins with its
 /// first call.
-pub fn rate<K: Hash + Eq + Send + 'static>(
-    most: u32,
+pub fn rate<K: Hash + 'static>(
+    most: u64,
     period: Duration,
     key: impl Fn(&CallInfo) -> K + Send + Sync + 'static,
 ) -> Guard {
-    let (windows, digest): (Mutex<HashMap<_, (Instant, u32)>>, _) = (Mutex::default(), digest_by(key));
+    let (windows, digest): (Mutex<HashMap<_, (Instant, u64)>>, _) = (Mutex::default(), digest_by(key));
     authorize(move |call| {
         let (key, now) = (digest(call), Instant::now());
         let mut windows = lock(&windows);
