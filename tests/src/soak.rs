@@ -141,7 +141,7 @@ impl Left {
     pub fn is_like(&self, before: &Self, dialect: Dialect) -> bool {
         let lasting = |left: &Self| {
             let mut left = left.clone();
-            left.tables.iter_mut().for_each(|tables| tables.forgotten = 0);
+            left.tables.iter_mut().for_each(|tables| tables.evicted = 0);
             left
         };
         dialect == Dialect::Q || lasting(self) == lasting(before)

@@ -311,7 +311,7 @@ async fn a_peer_that_never_gives_back_is_forgotten_what_it_has_not_used_for_long
     let error = soon(made[1].call()).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{error}");
     assert_eq!(soon(made[0].call()).await.unwrap(), 0);
-    assert_eq!(served.tables().forgotten, 1);
+    assert_eq!(served.tables().evicted, 1);
     assert_eq!(lost.lock().unwrap().len(), 1);
 }
 
@@ -402,7 +402,7 @@ async fn what_is_in_the_index_is_not_forgotten() {
     assert_eq!(soon(peer.invoke::<u32>("other", ())).await.unwrap(), 7);
     assert_eq!(soon(made[5].apply::<u32>(())).await.unwrap(), 5);
     assert!(soon(made[0].apply::<u32>(())).await.is_err());
-    assert_eq!(served.tables().forgotten, 4);
+    assert_eq!(served.tables().evicted, 4);
 }
 
 #[tokio::test]

@@ -466,6 +466,10 @@ impl Body {
     ///
     /// The error by which the stream ended, or that the body was read already; of kind [`Limit`](crate::ErrorKind::Limit)
     /// that it has more than `most` bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the stream. What it has read is lost.
     pub async fn read_to_end(self, most: usize) -> Result<Vec<u8>, Error> {
         let (mut reader, mut all) = (self.into_reader(), Vec::new());
         while let Some(chunk) = reader.next().await {

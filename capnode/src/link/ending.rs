@@ -169,7 +169,7 @@ impl Link {
     }
 
     pub(super) fn tables_of(&self, state: &State) -> Tables {
-        Tables { forgotten: state.encoding.export_names().evicted(), ..state.session.tables() }
+        Tables { evicted: state.encoding.export_names().evicted(), ..state.session.tables() }
     }
 }
 

@@ -18,14 +18,14 @@ use crate::thin_vec::ThinVec;
 pub(super) struct NamedExports {
     ids: Table<Arc<str>, Id, RandomState>,
     exports: IdMap<NamedExport>,
-    /// Exports that may be forgotten, by their last use: no call on them is running, and they are not in `pinned`.
+    /// Exports that may be evicted, by their last use: no call on them is running, and they are not in `pinned`.
     lru: BTreeMap<u64, Id>,
     clock: u64,
     /// The export that each running call of the peer is made on.
     calls: IdMap<Id>,
     /// Calls that ask for the index, in a language where it has no name of its own.
     indexes: HashSet<Id>,
-    /// Exports in the index, which are not forgotten.
+    /// Exports in the index, which are not evicted.
     pinned: HashSet<Id>,
     /// The registry of a node, in a language whose names are valid on all its connections.
     registry: Option<Registry>,
@@ -73,7 +73,7 @@ impl NamedExports {
         self.list(id);
     }
 
-    /// Enters an export in the order of last use, if it may be forgotten.
+    /// Enters an export in the order of last use, if it may be evicted.
     fn list(&mut self, id: Id) {
         if let Some(export) = self.exports.get(&id) {
             if export.calls == 0 && !self.pinned.contains(&id) {
@@ -137,7 +137,7 @@ impl NamedExports {
         oldest
     }
 
-    /// Returns the number of exports that were forgotten because there were too many.
+    /// Returns the number of exports that were evicted because there were too many.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }

@@ -1,6 +1,6 @@
 //! Messages to unknown ids.
 
-/// A message to an id that was forgotten or never existed: see [`NodeBuilder::on_message_lost`](crate::NodeBuilder::on_message_lost).
+/// A message to an id that was evicted or never existed: see [`NodeBuilder::on_message_lost`](crate::NodeBuilder::on_message_lost).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LostMessage {

@@ -177,7 +177,7 @@ impl NodeBuilder {
     }
 
     /// Calls `lost` for each message to an unknown reference of this program, in languages that have no better way to
-    /// say so. The reference may have been forgotten, see [`Limits::exports`](field@Limits::exports).
+    /// say so. The reference may have been evicted, see [`Limits::exports`](field@Limits::exports).
     pub fn on_message_lost(mut self, lost: impl Fn(LostMessage) + Send + Sync + 'static) -> Self {
         self.settings.config.lost = Some(Arc::new(lost));
         self

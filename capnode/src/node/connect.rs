@@ -10,6 +10,8 @@ use std::time::Duration;
 
 #[cfg(not(feature = "http"))]
 use super::NEEDS_HTTP;
+#[cfg(not(feature = "ws"))]
+use super::NEEDS_WS;
 use super::Node;
 #[cfg(feature = "http")]
 use super::batches::Batches;
@@ -54,6 +56,10 @@ pub fn connect<C: FromConnection>(url: &str) -> Connect<C> {
 /// [`ErrorKind::Connect`] if nothing listens at the address, or it is no address, or a handshake fails.
 /// [`ErrorKind::Refused`] if a server answers and opens no WebSocket. [`ErrorKind::Unsupported`] outside a tokio runtime, and
 /// in one without I/O or timers. A refusal by the peer's node, or by a server of batches, only shows at the first call.
+///
+/// # Cancel safety
+///
+/// Dropping it before it is ready gives the attempt up, and ends the connection if there is one.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Connect<C> {
     pub(super) url: String,
@@ -181,10 +187,7 @@ impl<C: FromConnection> Connect<C> {
                 node.connect_to(socket, config(remote)).await
             }
             #[cfg(not(feature = "ws"))]
-            Address::Ws { .. } => Err(Error::new(
-                ErrorKind::Unsupported,
-                "WebSockets need capnode's feature `ws`: enable it in Cargo.toml",
-            )),
+            Address::Ws { .. } => Err(Error::new(ErrorKind::Unsupported, NEEDS_WS)),
             #[cfg(feature = "http")]
             Address::Http { .. } => Batches::connect(node, config, dial, &self.headers).await,
             #[cfg(not(feature = "http"))]
@@ -217,6 +220,10 @@ impl<C> fmt::Debug for Connect<C> {
 /// # Errors
 ///
 /// Outside a tokio runtime, and in one without timers.
+///
+/// # Cancel safety
+///
+/// Dropping the future before it is ready ends the connection.
 pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) -> Result<C, Error> {
     Node::empty().connect_over(transport).await
 }

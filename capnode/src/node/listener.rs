@@ -42,6 +42,10 @@ impl Node {
     /// If the address is invalid, or cannot be bound, or is `wss://` or `https://` and no certificate was
     /// [set](super::NodeBuilder::tls); [`ErrorKind::Refused`](crate::ErrorKind::Refused) after [`drain`](Self::drain);
     /// outside a tokio runtime, and in one without I/O or timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, nothing listens.
     pub async fn listen(&self, url: &str) -> Result<Listener, Error> {
         let address: Address = url.parse()?;
         self.check_listen(&address)?;
@@ -95,6 +99,10 @@ impl Listener {
     }
 
     /// Stops accepting, and returns when the socket is closed. The connections stay.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops accepting as well, as dropping the listener does.
     pub async fn close(mut self) {
         self.accepting.abort();
         // The error only says that the task was ended.

@@ -98,7 +98,7 @@ impl Node {
         let missing = |what| Err(Error::new(ErrorKind::Unsupported, what));
         match address {
             #[cfg(not(feature = "ws"))]
-            Address::Ws { .. } => missing("WebSockets need capnode's feature `ws`: enable it in Cargo.toml"),
+            Address::Ws { .. } => missing(NEEDS_WS),
             #[cfg(feature = "tls")]
             Address::Ws { tls: true, .. } | Address::Http { tls: true, .. }
                 if self.settings.tls.is_none() =>
@@ -123,6 +123,10 @@ impl Node {
     /// # Errors
     ///
     /// If the node [refuses](NodeBuilder::authorize) the peer, outside a tokio runtime, and in one without timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready ends the connection.
     pub async fn serve(&self, transport: impl Transport + Unpin) -> Result<Connection, Error> {
         self.accept(transport, self.config_for(Remote::Own, PeerInfo::default())).await
     }
@@ -202,6 +206,10 @@ impl Node {
     /// # Errors
     ///
     /// If the node [refuses](NodeBuilder::authorize) the peer, outside a tokio runtime, and in one without timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready ends the connection.
     pub async fn connect_over<C: FromConnection>(
         &self,
         transport: impl Transport + Unpin,
@@ -218,6 +226,9 @@ impl Node {
         self.start(Side::Connecting, transport, connection).await.map(C::from_connection)
     }
 }
+
+#[cfg(not(feature = "ws"))]
+const NEEDS_WS: &str = "WebSockets need capnode's feature `ws`: enable it in Cargo.toml";
 
 #[cfg(not(feature = "http"))]
 const NEEDS_HTTP: &str = "HTTP batches need capnode's feature `http`: enable it in Cargo.toml";

@@ -177,7 +177,7 @@ impl RunningCall {
     }
 }
 
-/// The sizes of a session's tables. All but `forgotten` are zero when everything has been released.
+/// The sizes of a session's tables. All but `evicted` are zero when everything has been released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tables {
@@ -189,9 +189,9 @@ pub struct Tables {
     pub calls: usize,
     /// Calls of the peer that have not ended.
     pub running: usize,
-    /// References lent to the peer that this side has forgotten, because there were too many and the peer's language
+    /// References lent to the peer that this side has evicted, because there were too many and the peer's language
     /// has no way to release them. Counted from the beginning of the connection.
-    pub forgotten: u64,
+    pub evicted: u64,
 }
 
 /// The rates of events per second.
@@ -379,7 +379,7 @@ impl Session {
             exports: self.exported(),
             calls: self.imports.values().filter(unanswered).count(),
             running: self.running(),
-            forgotten: 0,
+            evicted: 0,
         }
     }
 

@@ -311,7 +311,7 @@ fn the_limit_exports_is_enforced() {
             two.held.push(made);
         }
         let tables = two.there().report().tables;
-        assert!(tables.forgotten >= 29 && tables.exports <= 26, "{dialect:?}: {tables:?}");
+        assert!(tables.evicted >= 29 && tables.exports <= 26, "{dialect:?}: {tables:?}");
         let (first, last) = (two.held[0].clone(), two.held[49].clone());
         assert!(two.wait(first.apply::<u8>(())).is_err(), "the oldest was forgotten");
         assert_eq!(two.wait(last.apply::<u8>(())).unwrap(), 1);

@@ -120,9 +120,9 @@ where
     played
 }
 
-/// Tables without the count of forgotten functions.
-fn but_forgotten(mut tables: Tables) -> Tables {
-    tables.forgotten = 0;
+/// Tables without the count of evicted functions.
+fn but_evicted(mut tables: Tables) -> Tables {
+    tables.evicted = 0;
     tables
 }
 
@@ -167,7 +167,7 @@ impl Scene {
                 let told = said.iter().filter(|frame| frame.starts_with(r#"["abort""#)).count();
                 let tells = self.peer.core().dialect() == Some(::capnode::Dialect::CapnWeb);
                 assert!(told <= usize::from(tells), "{said:?}");
-                assert_eq!(but_forgotten(after), Tables::default());
+                assert_eq!(but_evicted(after), Tables::default());
                 Found::Ends(self.plain(error.message(), 1))
             }
             None => {
@@ -194,7 +194,7 @@ impl Scene {
         let Self { mut peer, log, held, .. } = self;
         peer.core().close("over");
         while peer.poll_handlers() {}
-        let tables = but_forgotten(peer.core().tables());
+        let tables = but_evicted(peer.core().tables());
         assert_eq!((tables, peer.handlers()), (Tables::default(), 0));
         drop((peer, held));
         assert_eq!(log.probes(), 0, "objects are left");
