@@ -469,7 +469,7 @@ impl Body {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the stream. What it has read is lost.
+    /// If the future is dropped, what it has read is lost, and the rest cannot be read.
     pub async fn read_to_end(self, most: usize) -> Result<Vec<u8>, Error> {
         let (mut reader, mut all) = (self.into_reader(), Vec::new());
         while let Some(chunk) = reader.next().await {
