@@ -1,7 +1,6 @@
 //! Connections, as a program holds them.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
@@ -150,7 +149,11 @@ impl Connection {
     ///
     /// Dropping the future has no effect on the connection.
     pub async fn peer_draining(&self) {
-        poll_fn(|cx| self.link.poll_peer_draining(cx)).await;
+        let (sender, told) = oneshot::channel::<()>();
+        let watching = OnBroken::watching(|_| drop(sender));
+        self.link.on_peer_draining(watching.slot());
+        // It is told by the drop of the sender.
+        let _told = told.await;
     }
 
     /// `true` if the connection has ended. Output may be unwritten yet: see [`closed`](Self::closed).

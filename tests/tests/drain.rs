@@ -1,8 +1,10 @@
 //! Shutting a node down, with nothing going on and under load.
 
 use std::collections::HashSet;
+use std::future::Future as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Reader, transport};
@@ -173,6 +175,35 @@ async fn streams_and_callbacks_of_running_calls_go_on() {
     assert_eq!(soon(summing).await.unwrap().unwrap(), 3);
     assert_eq!(soon(draining).await.unwrap().cut, 0);
     assert_eq!(soon(connection.closed()).await.kind(), ErrorKind::Disconnected);
+}
+
+#[tokio::test]
+async fn a_wait_for_a_peer_to_drain_that_is_given_up_leaves_nothing_behind() {
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    let (_served, connection): (_, Connection) = in_memory(&Node::new("anything"), Dialect::CapnWeb).await;
+    let task = Arc::new(Task);
+    let waker = Waker::from(task.clone());
+    let mut waiting = Box::pin(connection.peer_draining());
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((waiting, waker));
+    assert_eq!(Arc::strong_count(&task), 1);
+}
+
+#[tokio::test]
+async fn a_wait_for_a_peer_to_drain_ends_with_the_connection() {
+    let (served, connection): (Connection, Connection) =
+        in_memory(&Node::new("anything"), Dialect::CapnWeb).await;
+    let ending = async {
+        tokio::task::yield_now().await;
+        served.close();
+    };
+    soon(async { tokio::join!(connection.peer_draining(), ending) }).await;
+    soon(connection.peer_draining()).await;
 }
 
 #[tokio::test]

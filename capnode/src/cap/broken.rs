@@ -54,6 +54,11 @@ impl Watchers {
         self.slots.push(slot.clone());
     }
 
+    /// Adds the callbacks of another.
+    pub(crate) fn append(&mut self, others: Self) {
+        self.slots.extend(others.slots);
+    }
+
     pub(crate) fn all(self) -> Vec<BrokenSlot> {
         self.slots
     }

@@ -9,11 +9,15 @@ use super::Link;
 use super::batch::Batch;
 #[cfg(feature = "tokio")]
 use super::effects::{Effect, Effects};
+#[cfg(feature = "tokio")]
+use super::lifecycle::peer_draining;
 use super::locked::Cause;
 #[cfg(feature = "tokio")]
 use super::outbox::{Taken, reads_too_slowly};
 use super::state::State;
 use super::task::Task;
+#[cfg(feature = "tokio")]
+use crate::cap::broken::{BrokenSlot, fire};
 #[cfg(feature = "tokio")]
 use crate::cap::stream::StreamEnd;
 #[cfg(feature = "tokio")]
@@ -179,14 +183,22 @@ impl Link {
         self.draining.load(Ordering::SeqCst)
     }
 
-    /// Returns `Ready` when the peer has said that it runs no further calls, or the connection has ended.
-    pub(crate) fn poll_peer_draining(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.with_state(Cause::Driver, |state, _| {
-            if state.lifecycle.is_gone() || state.session.last_run().is_some() {
-                return Poll::Ready(());
+    /// Has `slot` called when the peer has said that it runs no further calls, or the connection has ended: at once if
+    /// that is so.
+    pub(crate) fn on_peer_draining(&self, slot: &BrokenSlot) {
+        let told = self.with_state(Cause::Driver, |state, _| {
+            if state.session.last_run().is_some() {
+                return Some(peer_draining());
             }
-            state.lifecycle.wait_idle(cx)
-        })
+            let ended = state.lifecycle.error().cloned();
+            if ended.is_none() {
+                state.lifecycle.watch_draining(slot);
+            }
+            ended
+        });
+        if let Some(error) = told {
+            fire(slot, &error);
+        }
     }
 
     /// Returns `Ready` when no call of the peer is running.

@@ -9,6 +9,7 @@ use super::lost::LostMessage;
 use super::question::Question;
 use super::queued_call::QueuedCall;
 use crate::cap::Cap;
+use crate::cap::broken::Watchers;
 use crate::cap::context::Progress;
 use crate::cap::inbound::{InboundRef, InboundResult};
 use crate::cap::promise::Promise;
@@ -31,6 +32,8 @@ pub(super) enum Effect {
     Drop(Box<dyn Send>),
     Wake(Waker),
     Lost(LostMessage),
+    /// Tells that the peer runs no further calls.
+    PeerDraining(Watchers),
     /// Ends the session.
     Close(Error),
     /// Ends the session because the peer broke the protocol or a limit, and tells it the reason.

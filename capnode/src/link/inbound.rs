@@ -467,7 +467,7 @@ impl Link {
             }
             Event::Draining => {
                 self.restricted.store(true, Ordering::SeqCst);
-                effects.wake_all(state.lifecycle.take_idle_waiters());
+                effects.push(Effect::PeerDraining(state.lifecycle.take_draining()));
             }
             Event::Progress { import, value } => {
                 let value = self.stage_value(state, value);

@@ -16,6 +16,8 @@ pub(super) struct Lifecycle {
     /// `true` once the driver has gone.
     gone: bool,
     watchers: Watchers,
+    /// Callbacks for the peer's word that it drains, or for the end.
+    draining: Watchers,
     /// Wakers of the tasks that wait for the last of the peer's calls to end, for the end of the driver, or until it is
     /// decided which index this side offers.
     idle_waiters: Vec<Waker>,
@@ -49,7 +51,9 @@ impl Lifecycle {
     #[must_use]
     pub(super) fn end(&mut self, error: Error, reason: Option<String>) -> Watchers {
         self.end = Some(End { error, reason });
-        std::mem::take(&mut self.watchers)
+        let mut watchers = std::mem::take(&mut self.watchers);
+        watchers.append(std::mem::take(&mut self.draining));
+        watchers
     }
 
     /// Registers a watcher of the end. Returns its error if it has come, so that the caller must call the watcher.
@@ -59,6 +63,18 @@ impl Lifecycle {
             self.watchers.add(slot);
         }
         ended
+    }
+
+    /// Registers a watcher of the peer's word that it drains. The session has not ended.
+    #[cfg(feature = "tokio")]
+    pub(super) fn watch_draining(&mut self, slot: &BrokenSlot) {
+        self.draining.add(slot);
+    }
+
+    /// Returns the watchers of the peer's word that it drains.
+    #[must_use]
+    pub(super) fn take_draining(&mut self) -> Watchers {
+        std::mem::take(&mut self.draining)
     }
 
     /// Returns `true` once the driver has gone.

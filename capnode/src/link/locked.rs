@@ -6,11 +6,13 @@ use std::task::Waker;
 
 use super::effects::{Effect, Effects};
 use super::late;
+use super::lifecycle::peer_draining;
 use super::outbox::reads_too_slowly;
 use super::question::Question;
 use super::state::State;
 use super::{Link, PendingRelease};
 use crate::cap::Cap;
+use crate::cap::broken::fire;
 use crate::cap::context::within;
 use crate::cap::data::to_cap;
 use crate::cap::depth::{Host, HostGuard};
@@ -158,6 +160,11 @@ impl Link {
                 Effect::Lost(message) => {
                     if let Some(tell) = &self.lost {
                         catch_and_log("on_message_lost", || tell(message));
+                    }
+                }
+                Effect::PeerDraining(watchers) => {
+                    for watcher in watchers.all() {
+                        fire(&watcher, &peer_draining());
                     }
                 }
                 Effect::Close(error) => self.close(error),
