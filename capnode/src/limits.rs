@@ -148,7 +148,7 @@ pub struct Limits {
     pub probe: Option<Duration>,
     /// The time that an awaited call may be without an answer in Capnode and Q-Connection, where a peer may stay
     /// silent. A call with [`Call::timeout`](crate::Call::timeout) has its own. Default five minutes. After that the
-    /// call fails.
+    /// call fails. [`NodeBuilder::call_time`](crate::NodeBuilder::call_time) limits the calls in every language.
     #[serde(with = "seconds")]
     pub call_timeout: Option<Duration>,
     /// Bytes of the body of an HTTP batch that a peer sends, and of the body that answers it. Default 64 MiB. A longer
