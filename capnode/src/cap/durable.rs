@@ -1,10 +1,11 @@
 //! Durable references: slots whose reference is found again after its connection was lost.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::broken::{BrokenSlot, Watchers, fire};
@@ -18,11 +19,10 @@ use super::{Cap, Kind, depth};
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::LimitKind;
-use crate::message::Payload;
+use crate::message::{Payload, Text};
 use crate::runtime::{self, Instant};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, lock};
-use crate::text_pool;
+use crate::sync::{Mutex, lock, thread_local};
 
 /// The slot of a durable reference.
 pub(crate) struct Durable {
@@ -195,6 +195,9 @@ impl Durable {
         let is_current = self.is_current();
         let (present, former) = {
             let mut state = lock(&self.state);
+            if is_current && matches!((&state.phase, &state.present.0), (Phase::Up(_), Kind::Remote(_))) {
+                return Ok(Present { epoch: state.epoch, cap: state.present.clone(), awaited: false });
+            }
             if let Some(error) = state.ended() {
                 return Err(error.clone());
             }
@@ -222,6 +225,7 @@ impl Durable {
             let Phase::Sought(promise) = &mut state.phase else { return };
             let promise = promise.take();
             (state.phase, state.made_at) = (Phase::Up(cap.clone()), made_at);
+            self.writes_within.store(0, Ordering::Relaxed);
             let former = promise.is_none().then(|| std::mem::replace(&mut state.present, cap.clone()));
             (promise, former)
         };
@@ -316,12 +320,13 @@ impl Durable {
     fn make_again(self: &Arc<Self>, epoch: u64) {
         let Source::Call(parent, call) = &self.source else { return };
         let mut made = parent.clone().call(&mut call.request(), None, Flags { again: true, keeps: false });
+        let Some(mut made) = made.call.take() else { return };
         let slot = Arc::downgrade(self);
         let making = async move {
             let outcome = poll_fn(|cx| made.poll_outcome(cx, None)).await;
             let Some(slot) = Weak::upgrade(&slot) else { return };
             match outcome {
-                Ok(reply) => slot.found(epoch, result_of(Ok(reply)), made.epoch),
+                Ok(reply) => slot.found(epoch, result_of(Ok(reply)), made.attempt.epoch),
                 Err(error) if error.fate() == Fate::NotSent => slot.wait_no_longer(epoch, error),
                 Err(error) => slot.give_up(error),
             }
@@ -353,28 +358,31 @@ impl Durable {
             bounds::writing(bytes, || request.args.write(bytes))
                 .map_err(|error| request.member.explain(error))?;
         }
-        match flags.keeps.then(|| Again::of(request)).flatten() {
+        match flags.keeps.then(|| Again::of(request, &mut String::new())).flatten() {
             Some(copy) => copy.check_kept(self.calls),
             None => Ok(()),
         }
     }
 
     /// Makes a request of the present reference.
-    fn attempt(
-        self: &Arc<Self>,
-        request: &mut Request,
-        first: Option<FirstPoll<'_>>,
-    ) -> (u64, Option<Waits>, Response) {
+    fn attempt(self: &Arc<Self>, request: &mut Request, first: Option<FirstPoll<'_>>) -> Attempt {
         let mut present = match self.present() {
             Ok(present) => present,
-            Err(error) => return (self.epoch(), None, Response::error(request.failing_with(error))),
+            Err(error) => {
+                let response = Response::error(request.failing_with(error));
+                return Attempt { epoch: self.epoch(), waits: None, response };
+            }
         };
-        let waits = match present.awaited.then(|| self.wait(present.epoch, request)).transpose() {
+        let epoch = present.epoch;
+        let waits = match present.awaited.then(|| self.wait(epoch, request)).transpose() {
             Ok(waits) => waits,
-            Err(error) => return (present.epoch, None, Response::error(error)),
+            Err(error) => return Attempt { epoch, waits: None, response: Response::error(error) },
         };
-        self.writes_within.store(present.cap.writes_within().unwrap_or(0), Ordering::Relaxed);
-        (present.epoch, waits, present.cap.deliver(request, first))
+        // Once bytes may go beside the text of a message to the peer, its bound does not change.
+        if !bounds::parts(self.writes_within.load(Ordering::Relaxed)).1 {
+            self.writes_within.store(present.cap.writes_within().unwrap_or(0), Ordering::Relaxed);
+        }
+        Attempt { epoch, waits, response: present.cap.deliver(request, first) }
     }
 
     /// Makes a call that is sent again if that is certain to do no harm.
@@ -383,11 +391,14 @@ impl Durable {
         request: &mut Request,
         first: Option<FirstPoll<'_>>,
         flags: Flags,
-    ) -> Pin<Box<DurableCall>> {
-        let copy = if self.waiting.bytes > 0 || flags.again { Again::of(request) } else { None };
-        let (epoch, waits, response) = self.attempt(request, first);
-        let response = Some(response);
-        Box::pin(DurableCall { slot: self, copy, flags, epoch, _waits: waits, response, ran_at: None })
+    ) -> Pin<Box<CallPlace>> {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let mut place = spare.unwrap_or_else(|| Box::pin(CallPlace::default()));
+        let copies = self.waiting.bytes > 0 || flags.again;
+        let copy = if copies { Again::of(request, &mut place.text) } else { None };
+        let attempt = self.attempt(request, first);
+        place.call = Some(DurableCall { slot: self, copy, flags, attempt, ran_at: None });
+        place
     }
 
     /// Makes a request whose result is used before it is there.
@@ -397,7 +408,7 @@ impl Durable {
         if present.awaited {
             self.wait(present.epoch, &request)?.stay();
         }
-        let copy = flags.keeps.then(|| Again::of(&request)).flatten();
+        let copy = flags.keeps.then(|| Again::of(&request, &mut String::new())).flatten();
         let result = present.cap.pipeline(request);
         Ok(match copy {
             Some(copy) => Durable::made(self, copy.kept(), result, present.epoch),
@@ -446,11 +457,16 @@ struct Again {
 }
 
 impl Again {
-    /// Returns a copy of a request whose arguments are written. `None` for that of a map.
-    fn of(request: &Request) -> Option<Self> {
+    /// Returns a copy of a request whose arguments are written, if need be in the memory of `spare`. `None` for that of a
+    /// map.
+    fn of(request: &Request, spare: &mut String) -> Option<Self> {
         let args = match &request.args {
             Args::Read => None,
-            Args::Wire(args) if args.is_plain() => Some(Payload::plain(text_pool::copy(args.text.as_str()))),
+            Args::Wire(args) if args.is_plain() => {
+                let mut text = std::mem::take(spare);
+                text.push_str(args.text.as_str());
+                Some(Payload::plain(Text::Own(text)))
+            }
             Args::Wire(args) => Some(args.clone()),
             Args::Typed(_) | Args::Map(..) => return None,
         };
@@ -537,41 +553,58 @@ impl Flags {
     }
 }
 
+/// A request that was made of the reference of a slot.
+struct Attempt {
+    /// The epoch of the slot in which it was made.
+    epoch: u64,
+    waits: Option<Waits>,
+    response: Response,
+}
+
 /// A call by way of a slot.
 struct DurableCall {
     slot: Arc<Durable>,
     /// A copy, if it can be sent again.
     copy: Option<Again>,
     flags: Flags,
-    /// The epoch of the slot in which it was sent.
-    epoch: u64,
-    _waits: Option<Waits>,
-    response: Option<Response>,
+    attempt: Attempt,
     /// The time at which it was first sent again although it may have run.
     ran_at: Option<Instant>,
+}
+
+/// The memory of a call by way of a slot, used again when the call is done.
+#[derive(Default)]
+struct CallPlace {
+    call: Option<DurableCall>,
+    /// Memory for a copy of arguments.
+    text: String,
+}
+
+/// The most calls of a thread whose memory is kept.
+const SPARE_CALLS: usize = 64;
+
+/// The most bytes of their texts, each.
+const SPARE_TEXT: usize = 256;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Pin<Box<CallPlace>>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl DurableCall {
     fn poll_outcome(&mut self, cx: &mut Context<'_>, mut place: ResultSlot<'_>) -> Poll<Outcome> {
         loop {
-            let Some(response) = &mut self.response else {
-                return Poll::Ready(Err(down()));
+            let outcome = match self.attempt.response.poll_sent(cx, place.as_deref_mut()) {
+                Poll::Ready(outcome) if outcome.is_err() || self.flags.keeps => outcome,
+                polled => return polled,
             };
-            match ready!(response.poll(cx, place.as_deref_mut())) {
-                Ok(reply) if self.flags.keeps => return Poll::Ready(self.reply(reply)),
-                Ok(reply) => {
-                    if let Some(args) = self.copy.take().and_then(|copy| copy.args) {
-                        text_pool::give(args.text);
-                    }
-                    return Poll::Ready(Ok(reply));
-                }
-                Err(error) => {
-                    let fate = error.fate();
-                    if !self.sends_again(fate) {
-                        let ran = self.ran_at.is_some() && fate == Fate::NotSent;
-                        return Poll::Ready(Err(if ran { error.with_fate(Fate::MayHaveRun) } else { error }));
-                    }
-                }
+            let error = match outcome {
+                Ok(reply) => return Poll::Ready(self.reply(reply)),
+                Err(error) => error,
+            };
+            let fate = error.fate();
+            if !self.sends_again(fate) {
+                let ran = self.ran_at.is_some() && fate == Fate::NotSent;
+                return Poll::Ready(Err(if ran { error.with_fate(Fate::MayHaveRun) } else { error }));
             }
         }
     }
@@ -579,7 +612,7 @@ impl DurableCall {
     /// Sends the call again if its connection is lost and nothing speaks against it. Returns `true` if it did.
     fn sends_again(&mut self, fate: Fate) -> bool {
         // Whoever learns of the outcome is to find the loss noted.
-        if fate == Fate::Answered || !self.slot.has_lost(self.epoch) {
+        if fate == Fate::Answered || !self.slot.has_lost(self.attempt.epoch) {
             return false;
         }
         let may_have_run = fate == Fate::MayHaveRun;
@@ -598,8 +631,7 @@ impl DurableCall {
             self.ran_at.get_or_insert_with(Instant::now);
         }
         let mut request = copy.request();
-        let (epoch, waits, response) = self.slot.attempt(&mut request, None);
-        (self.epoch, self._waits, self.response) = (epoch, waits, Some(response));
+        self.attempt = self.slot.attempt(&mut request, None);
         true
     }
 
@@ -608,22 +640,43 @@ impl DurableCall {
         let Some(copy) = self.copy.take().filter(|_| self.flags.keeps) else { return Ok(reply) };
         let body = reply.into_body()?;
         let Some(PayloadRef::Cap(cap)) = body.root() else { return Ok(Reply::Wire(body)) };
-        let made = Durable::made(&self.slot, copy.kept(), cap.clone(), self.epoch);
+        let made = Durable::made(&self.slot, copy.kept(), cap.clone(), self.attempt.epoch);
         Ok(Reply::Wire(Payload::reference(PayloadRef::Cap(made))))
     }
 }
 
-impl Method for DurableCall {
+impl Method for CallPlace {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
-        self.poll_outcome(cx, place)
+        match &mut self.call {
+            Some(call) => call.poll_outcome(cx, place),
+            None => Poll::Ready(Err(down())),
+        }
     }
 
     fn has_begun(&self) -> bool {
-        self.response.as_ref().is_some_and(Response::is_awaited)
+        self.call.as_ref().is_some_and(|call| call.attempt.response.is_awaited())
     }
 
     fn give_up(mut self: Pin<&mut Self>) -> bool {
-        self.response.take().is_none_or(Response::give_up) && self.ran_at.is_none()
+        self.call.take().is_none_or(|call| call.attempt.response.give_up() && call.ran_at.is_none())
+    }
+
+    fn put_back(mut self: Pin<Box<Self>>) {
+        // Dropping a call may run user code, which may make other calls.
+        let copy = self.call.take().and_then(|mut call| call.copy.take());
+        if let Some(Payload { text: Text::Own(mut text), .. }) = copy.and_then(|copy| copy.args) {
+            if text.capacity() <= SPARE_TEXT {
+                text.clear();
+                self.text = text;
+            }
+        }
+        // While the thread ends, nothing is kept.
+        let _ending = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_CALLS {
+                spare.push(self);
+            }
+        });
     }
 }
 
@@ -678,11 +731,11 @@ impl RequestTarget for DurableTarget {
             return Response::ready(result.map(|cap| Reply::Wire(Payload::reference(PayloadRef::Cap(cap)))));
         }
         if request.options.at_once {
-            let (_, waits, response) = slot.attempt(request, first);
-            if let Some(waits) = waits {
+            let made = slot.attempt(request, first);
+            if let Some(waits) = made.waits {
                 waits.stay();
             }
-            return response;
+            return made.response;
         }
         let first = first.map(|first| FirstPoll { waker: first.waker, place: None });
         Response::own(slot.call(request, first, flags))

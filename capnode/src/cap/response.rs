@@ -75,7 +75,7 @@ pub(super) enum State {
     Queued(QueuedRequest),
     /// Work of the library's own in which no user code runs.
     #[cfg(feature = "tokio")]
-    Own(BoxMethod),
+    Own(Own),
     /// A handler of this program that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
 }
@@ -116,6 +116,25 @@ pub(crate) trait Method: Send {
     #[cfg(feature = "tokio")]
     fn give_up(self: Pin<&mut Self>) -> bool {
         false
+    }
+
+    /// Drops it, and keeps its memory if it is one of many.
+    #[cfg(feature = "tokio")]
+    fn put_back(self: Pin<Box<Self>>) {
+        drop(self);
+    }
+}
+
+/// Work of the library's own, until it is put back.
+#[cfg(feature = "tokio")]
+pub(super) struct Own(Option<BoxMethod>);
+
+#[cfg(feature = "tokio")]
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(method) = self.0.take() {
+            method.put_back();
+        }
     }
 }
 
@@ -282,7 +301,7 @@ impl Response {
     /// Returns the response of work of the library's own in which no user code runs.
     #[cfg(feature = "tokio")]
     pub(super) fn own(method: BoxMethod) -> Self {
-        Self(State::Own(method))
+        Self(State::Own(Own(Some(method))))
     }
 
     fn running(method_info: MethodInfo, handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
@@ -339,7 +358,7 @@ impl Response {
             State::Handler(Handler { begun: true, .. }) => return Err(self),
             State::Sent(ref pending) if pending.has_begun() => return Err(self),
             #[cfg(feature = "tokio")]
-            State::Own(ref method) if method.has_begun() => return Err(self),
+            State::Own(Own(Some(ref method))) if method.has_begun() => return Err(self),
             _ => {}
         }
         match self.poll(cx, place) {
@@ -359,6 +378,16 @@ impl Response {
     /// Returns `true` for a handler that was polled with its request.
     pub(super) fn has_begun(&self) -> bool {
         matches!(&self.0, State::Handler(Handler { begun: true, .. }))
+    }
+
+    /// Polls the response as [`poll`](Self::poll) does, by the shortest way for a call that was sent.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
+        match &mut self.0 {
+            State::Sent(pending) => Pin::new(pending).poll(cx),
+            _ => self.poll(cx, place),
+        }
     }
 
     /// Returns `true` for a call that was sent and whose caller is known.
@@ -421,7 +450,7 @@ impl Response {
         match &mut self.0 {
             State::Sent(pending) => pending.give_up(),
             State::Queued(queued) => queued.give_up(),
-            State::Own(method) => method.as_mut().give_up(),
+            State::Own(Own(Some(method))) => method.as_mut().give_up(),
             State::Handler(handler) => {
                 handler.method.as_mut().is_some_and(|method| method.as_mut().give_up())
             }
@@ -482,7 +511,9 @@ impl Response {
                 },
                 State::Sent(pending) => return Pin::new(pending).poll(cx),
                 #[cfg(feature = "tokio")]
-                State::Own(method) => return method.as_mut().poll(cx, place),
+                State::Own(Own(Some(method))) => return method.as_mut().poll(cx, place),
+                #[cfg(feature = "tokio")]
+                State::Own(Own(None)) => Err(given_up()),
                 State::Moved(outcome) => {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }
