@@ -4,6 +4,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::panics::Contained;
 use crate::sync::{Mutex, lock};
 
 /// The facts about a peer that its transport has brought.
@@ -26,7 +27,7 @@ pub struct Caller(Arc<Known>);
 #[derive(Default)]
 struct Known {
     peer: PeerInfo,
-    attached: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
+    attached: Mutex<Vec<Contained<Arc<dyn Any + Send + Sync>>>>,
 }
 
 impl Caller {
@@ -87,9 +88,9 @@ impl Caller {
         let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
         let before = {
             let mut attached = lock(&self.0.attached);
-            let at = attached.iter().position(|other| other.is::<T>());
+            let at = attached.iter().position(|other| other.get().is_some_and(|other| other.is::<T>()));
             let before = at.map(|at| attached.swap_remove(at));
-            attached.push(value);
+            attached.push(Contained::new(value));
             before
         };
         drop(before);
@@ -97,7 +98,9 @@ impl Caller {
 
     /// Returns the value of type `T` that was [attached](Self::attach).
     pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let found = lock(&self.0.attached).iter().find(|value| value.is::<T>()).cloned();
+        let attached = lock(&self.0.attached);
+        let found = attached.iter().filter_map(Contained::get).find(|value| value.is::<T>()).cloned();
+        drop(attached);
         found?.downcast().ok()
     }
 }
@@ -109,3 +112,24 @@ crate::opaque::opaque!(Caller as caller {
     headers: caller.headers().map(|(name, _)| name).collect::<Vec<_>>(),
     certificates: caller.0.peer.certificates.len(),
 });
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::*;
+
+    struct Fragile;
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn a_panic_while_what_is_attached_is_dropped_harms_nobody() {
+        let caller = Caller::default();
+        caller.attach(Fragile);
+        caller.attach(Fragile);
+        drop(caller);
+    }
+}

@@ -27,6 +27,40 @@ pub(crate) fn catch_and_log(what: &str, run: impl FnOnce()) {
     let _panicked = catch_panic(what, run);
 }
 
+/// A value of user code. A panic while it is dropped harms nobody else.
+pub(crate) struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    /// Returns the value; `None` once it is taken.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()
+    }
+
+    /// Takes the value out, whose drop is from now on that of whoever has it.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.0.take()
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            if std::mem::needs_drop::<T>() {
+                catch_and_log("drop", || drop(value));
+            }
+        }
+    }
+}
+
 fn log(what: &str, panic: Box<dyn Any + Send>) -> PanicId {
     // The id finds a line in a log, and need not be unique.
     let mut id = [0; 4];

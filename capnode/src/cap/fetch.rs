@@ -54,7 +54,7 @@ impl Source for Whole {
     fn poll_next(&self, _: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
         let next = lock(&self.0).take().filter(|bytes| !bytes.is_empty());
         let write = |args: &(Bytes,), limit| write_args(limit, |out| out.push(&args.0));
-        let chunk = |bytes| Chunk::Args(Args::Typed(Box::new(UnwrittenValue(Some((bytes,)), write))));
+        let chunk = |bytes| Chunk::Args(Args::Typed(Box::new(UnwrittenValue::new((bytes,), write))));
         Poll::Ready(next.map(|bytes| Ok(Item::new(chunk(bytes), None))))
     }
 

@@ -13,7 +13,7 @@ use super::response::{FirstPoll, Response};
 use super::{Cap, RefKind, depth};
 use crate::dialect::capnweb;
 use crate::message::{Path, Payload, Slot};
-use crate::panics::catch_and_log;
+use crate::panics::{Contained, catch_and_log};
 use crate::session::ObjectId;
 use crate::thin_vec::ThinVec;
 
@@ -54,19 +54,10 @@ impl Local {
     fn drop_share(object: Arc<dyn Any + Send + Sync>) {
         // Only the last share drops the object. The object or its content may be a link of a long chain.
         if Arc::strong_count(&object) == 1 {
-            depth::drop_iteratively(LastShare(Some(object)));
+            depth::drop_iteratively(Contained::new(object));
         } else {
             catch_and_log("drop", || drop(object));
         }
-    }
-}
-
-/// The last share in an object. Its drop runs user code.
-struct LastShare(Option<Arc<dyn Any + Send + Sync>>);
-
-impl Drop for LastShare {
-    fn drop(&mut self) {
-        catch_and_log("drop", || drop(self.0.take()));
     }
 }
 

@@ -9,7 +9,7 @@ use super::interface::Interface;
 use super::payload::{LivePayload, undefined, unfolded_len};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Path, Program};
-use crate::panics::{PanicId, catch_panic};
+use crate::panics::{Contained, PanicId, catch_panic};
 use crate::runtime::Instant;
 
 /// A call or a read, on its way to whatever its target turns out to be.
@@ -133,7 +133,13 @@ pub(crate) trait Unwritten: Send {
 pub(crate) type Write<T> = fn(&T, usize) -> Result<LivePayload, Error>;
 
 /// A value, and how it is written.
-pub(crate) struct UnwrittenValue<T>(pub(crate) Option<T>, pub(crate) Write<T>);
+pub(crate) struct UnwrittenValue<T>(Contained<T>, Write<T>);
+
+impl<T> UnwrittenValue<T> {
+    pub(crate) fn new(value: T, write: Write<T>) -> Self {
+        Self(Contained::new(value), write)
+    }
+}
 
 impl<T: Send + 'static> Unwritten for UnwrittenValue<T> {
     fn put(&mut self, place: &mut dyn Any) -> bool {
@@ -143,7 +149,7 @@ impl<T: Send + 'static> Unwritten for UnwrittenValue<T> {
     }
 
     fn write(&self, bytes: usize) -> Result<LivePayload, Error> {
-        self.0.as_ref().map_or_else(|| Ok(undefined()), |value| (self.1)(value, bytes))
+        self.0.get().map_or_else(|| Ok(undefined()), |value| (self.1)(value, bytes))
     }
 }
 

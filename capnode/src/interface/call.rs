@@ -27,7 +27,7 @@ use crate::cap::response::{Reply, Response};
 use crate::cap::slot::decode;
 use crate::error::{CallError, Error, ErrorData, ErrorKind, Fate};
 use crate::message::Path;
-use crate::panics::catch_and_log;
+use crate::panics::{Contained, catch_and_log};
 use crate::reserved::find_reserved;
 use crate::text_pool;
 
@@ -154,7 +154,7 @@ impl<T, F> Call<T, F> {
             Some(bytes) => args.write(bytes).map(|written| request::Args::Wire(written.0)),
             None => {
                 let write = |args: &A::Owned, bytes| args.write(bytes).map(|written| written.0);
-                Ok(request::Args::Typed(Box::new(UnwrittenValue(Some(args.into_owned()), write))))
+                Ok(request::Args::Typed(Box::new(UnwrittenValue::new(args.into_owned(), write))))
             }
         };
         Self::new(cap, member, args)
@@ -208,10 +208,11 @@ impl<T, F> Call<T, F> {
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
         if let Some(options) = self.options() {
             options.needs_progress = true;
+            let progress = Contained::new(progress);
             let progress: Progress = Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
                 catch_and_log("on_progress", || {
-                    if let Ok(value) = decode(&body) {
+                    if let (Some(progress), Ok(value)) = (progress.get(), decode(&body)) {
                         progress(value);
                     }
                 });

@@ -146,7 +146,7 @@ impl Reply {
                 Ok(Reply::Placed)
             }
             Some(None) => write(&value, bounds::unchecked()).map(Reply::Wire),
-            None => Ok(Reply::Typed(Box::new(UnwrittenValue(Some(value), write)))),
+            None => Ok(Reply::Typed(Box::new(UnwrittenValue::new(value, write)))),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::cap::request::{Args, UnwrittenValue};
 use crate::cap::stream::{self, Acknowledge, Chunk, Item, Later, Outflow, ReadEnd, Source};
 use crate::error::{Error, ErrorKind};
 use crate::kinds::Bytes;
-use crate::panics::{PanicId, catch_panic};
+use crate::panics::{Contained, PanicId, catch_panic};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, lock};
 
@@ -118,7 +118,7 @@ pub fn pipe<T: Wire>() -> (Writer<T>, Reader<T>) {
 }
 
 /// The values of a stream of this program.
-struct Produced<T>(Mutex<Option<Poller<T>>>);
+struct Produced<T>(Mutex<Option<Contained<Poller<T>>>>);
 
 /// Polls a stream for its next value.
 type Poller<T> = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>>> + Send>;
@@ -126,14 +126,15 @@ type Poller<T> = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>
 /// Returns the arguments of a write, as they are.
 fn chunk<T: Wire>(value: T) -> Args {
     let write = |args: &(T,), bytes| args.write(bytes).map(|written| written.0);
-    Args::Typed(Box::new(UnwrittenValue(Some((value,)), write)))
+    Args::Typed(Box::new(UnwrittenValue::new((value,), write)))
 }
 
 impl<T: Wire> Source for Produced<T> {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
         // It is user code, so no lock is held.
         let Some(mut values) = lock(&self.0).take() else { return Poll::Ready(None) };
-        let next = match catch_panic("a stream", || values(cx)) {
+        let poll = || values.get_mut().map_or(Poll::Ready(None), |values| values(cx));
+        let next = match catch_panic("a stream", poll) {
             Ok(next) => next,
             Err(PanicId(id)) => {
                 Poll::Ready(Some(Err(Error::rejected(format!("the stream panicked (id {id})")))))
@@ -160,7 +161,8 @@ impl<T: Wire> Reader<T> {
     fn produced(
         values: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>>> + Send + 'static,
     ) -> Self {
-        Self::of(ReadEnd::new(Box::new(Produced(Mutex::new(Some(Box::new(values)))))))
+        let values: Poller<T> = Box::new(values);
+        Self::of(ReadEnd::new(Box::new(Produced(Mutex::new(Some(Contained::new(values)))))))
     }
 
     /// Returns a reader of the values of a stream. The stream is polled when they are wanted, where the reader is read

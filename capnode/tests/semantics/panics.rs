@@ -1,7 +1,7 @@
 //! User code that panics: the caller is told so, and everything else goes on.
 
 use crate::harness::*;
-use capnode::CallError;
+use capnode::{CallError, Reader};
 
 /// Panics when it is written, or read, or dropped.
 #[derive(Default)]
@@ -48,6 +48,7 @@ trait Fragiles {
     /// The error of another object, which is passed on with its data unread.
     async fn pass_on(&self) -> Result<(), Error>;
     async fn panic_with(&self, what: u32);
+    async fn stream(&self) -> Reader<u32>;
 }
 
 struct Object(#[allow(dead_code)] Option<Fragile>);
@@ -76,6 +77,14 @@ impl Fragiles for Object {
 
     async fn pass_on(&self) -> Result<(), Error> {
         FragilesClient::new(Object(None)).cap().invoke("unwritableError", ()).await
+    }
+
+    async fn stream(&self) -> Reader<u32> {
+        let held = DROPPED;
+        Reader::from_iter(std::iter::repeat_with(move || {
+            let _held = &held;
+            1
+        }))
     }
 
     async fn panic_with(&self, what: u32) {
@@ -249,4 +258,42 @@ fn a_restorer_that_panics_is_a_handler_that_does() {
         let Err(error) = pair.wait(restorer.restore("a secret")) else { panic!("it fails") };
         id(&error.to_string());
     }
+}
+
+#[test]
+fn a_panic_while_a_stream_or_a_listener_is_dropped_harms_nobody() {
+    for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
+        let connecting = Core::builder().dialect(dialect).connecting(());
+        let mut pair = Pair::new(connecting, Core::builder().accepting(FragilesClient::new(Object(None))));
+        let client: FragilesClient = pair.index();
+        let held = DROPPED;
+        let listens = move |(): ()| {
+            let _held = &held;
+        };
+        // Only one of the languages has a word for progress.
+        let _outcome = pair.wait(client.ok().on_progress(listens));
+        for reads in [false, true] {
+            let mut reader = pair.wait(client.stream()).unwrap();
+            if reads {
+                assert_eq!(pair.wait(reader.next()).unwrap().unwrap(), 1);
+            }
+            drop(reader);
+            pair.settle();
+        }
+        assert_eq!(pair.wait(client.ok()).unwrap(), 1, "{dialect:?}");
+    }
+}
+
+#[test]
+fn a_panic_while_an_argument_is_dropped_harms_nobody() {
+    type Takes = Func<fn(Fragile)>;
+
+    let mut peer = connecting();
+    let (promised, resolver) = FragilesClient::promise();
+    let mut call = Takes::from_cap(promised.cap().clone()).call(DROPPED);
+    let mut other = promised.ok();
+    assert!(poll(&mut call).is_pending() && poll(&mut other).is_pending());
+    // It is written now, and the value itself is not needed any more.
+    resolver.resolve(FragilesClient::from_cap(peer.core().index::<Cap>()));
+    assert!(peer.frames().concat().contains("\"ok\""), "the one behind it is sent");
 }
