@@ -31,7 +31,7 @@ struct Known {
 }
 
 impl Caller {
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn new(peer: PeerInfo) -> Self {
         Self(Arc::new(Known { peer, attached: Mutex::default() }))
     }
@@ -83,7 +83,7 @@ impl Caller {
 
     /// Attaches a value to the connection, such as the user that a token stands for. It takes the place of another of
     /// its type.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub fn attach<T: Any + Send + Sync>(&self, value: T) {
         let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
         let before = {

@@ -14,6 +14,7 @@ pub(crate) fn opened() {
 }
 
 /// Tells that a peer did not get a connection: it failed the handshake, or was refused.
+#[cfg(feature = "tokio")]
 #[cfg_attr(
     not(any(feature = "tracing", feature = "metrics")),
     allow(unused_variables, reason = "nobody is told")

@@ -138,7 +138,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs, missing_debug_implementations, unnameable_types)]
 // The core alone reaches less.
-#![cfg_attr(feature = "tokio", warn(unreachable_pub))]
+#![cfg_attr(feature = "host", warn(unreachable_pub))]
 #![cfg_attr(
     not(test),
     warn(
@@ -154,6 +154,13 @@
 )]
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "web", not(feature = "tokio"), not(all(target_family = "wasm", target_os = "unknown"))))]
+compile_error!(
+    "capnode's feature `web` is for the target wasm32-unknown-unknown: everywhere else use `tokio`"
+);
+#[cfg(all(feature = "host", not(any(feature = "tokio", feature = "web"))))]
+compile_error!("capnode's feature `host` is enabled by `tokio` or `web`, which say what host it is");
+
 // The macro's output names the crate, in the crate's own tests too.
 #[cfg(test)]
 extern crate self as capnode;
@@ -163,14 +170,14 @@ pub mod axum;
 mod bounds;
 mod caller;
 mod cap;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 mod connection;
 mod dialect;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 mod driver;
 mod error;
 mod escape;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 mod events;
 #[cfg(all(any(fuzzing, test), feature = "ws"))]
 #[doc(hidden)]
@@ -182,7 +189,7 @@ mod kinds;
 mod limits;
 mod link;
 mod message;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 mod node;
 mod object;
 mod opaque;
@@ -210,11 +217,13 @@ mod table;
 pub mod testing;
 mod text_pool;
 mod thin_vec;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub mod transport;
 #[cfg(feature = "ws")]
 mod upgrade;
 pub mod value;
+#[cfg(all(feature = "web", not(feature = "tokio")))]
+pub mod web;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -227,7 +236,7 @@ pub use cap::context::{Context, context, report_progress};
 pub use cap::membrane::Membrane;
 pub use cap::policy::{CallInfo, Decision, Direction, Operation, Policy, Waiting};
 pub use cap::{Cap, OnBroken};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub use connection::{Connection, FromConnection};
 pub use dialect::Dialect;
 pub use error::{CallError, Error, ErrorKind, Fate, Fault};
@@ -245,9 +254,11 @@ pub use link::LostMessage;
 pub use link::report::Report;
 #[cfg(feature = "tokio")]
 pub use node::{
-    Connect, Drained, Incoming, LineState, Listener, Node, NodeBuilder, Reconnecting, Reconnection,
-    Subscription, Update, cap_wrap, connect, connect_over, reconnecting, subscribe,
+    Connect, LineState, Listener, Reconnecting, Reconnection, Subscription, Update, cap_wrap, connect,
+    reconnecting, subscribe,
 };
+#[cfg(feature = "host")]
+pub use node::{Drained, Incoming, Node, NodeBuilder, connect_over};
 pub use object::Object;
 pub use registry::{Registered, Registry, Restorer, RestorerClient};
 pub use session::Tables;

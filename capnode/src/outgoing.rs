@@ -6,7 +6,7 @@
 )]
 
 use std::collections::VecDeque;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::io::IoSlice;
 
 use bytes::{BufMut, BytesMut};
@@ -52,7 +52,7 @@ impl<'a> Frame<'a> {
 pub(crate) const MIXED_HEAD: usize = 9;
 
 /// The bytes of that before the length of the text, with which a mixed frame begins in a stream of messages.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) const LINE_HEAD: usize = 5;
 
 /// A frame with bytes beside its text, which stands in the buffer.
@@ -76,7 +76,7 @@ impl Mixed {
     }
 
     /// Takes note that `bytes` more bytes have been written. Each part that has been is dropped, and not met again.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     fn advance(&mut self, bytes: usize) {
         self.written += bytes;
         let before = MIXED_HEAD + self.end - self.start;
@@ -183,20 +183,20 @@ impl Outgoing {
     }
 
     /// Returns all unwritten frames, as lines: up to the first one with bytes beside its text.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub fn lines(&self) -> &[u8] {
         let end = self.first_mixed().map_or(self.buffer.len(), |mixed| mixed.start);
         self.buffer.as_bytes().get(self.written..end).unwrap_or_default()
     }
 
     /// Returns `true` if a frame has bytes beside its text.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn is_mixed(&self) -> bool {
         self.mixed.is_some()
     }
 
     /// Fills `slices` with unwritten bytes, those of mixed frames as well, and returns how many are filled.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let (buffer, mut at, mut filled) = (self.buffer.as_bytes(), self.written, 0);
         let mut put = |part: &'a [u8]| {
@@ -223,7 +223,7 @@ impl Outgoing {
     }
 
     /// Takes note that `bytes` more bytes have been written.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub fn advance(&mut self, mut bytes: usize) {
         while let Some(mixed) = self.mixed.as_mut().and_then(|mixed| mixed.frames.front_mut()) {
             let before = mixed.start.saturating_sub(self.written);
@@ -349,7 +349,7 @@ impl Outgoing {
     }
 
     /// Moves the next frame to the end of another's.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn move_frame(&mut self, to: &mut Outgoing) {
         // A peer that takes one frame at a time takes no bytes beside the text.
         if let Some(frame) = self.pop_frame() {

@@ -1,12 +1,12 @@
 //! Remote addresses, by which the connections of one party are told from those of others.
 
 use std::net::IpAddr;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::net::{Ipv6Addr, SocketAddr};
 
 /// The party that the connections of a node are counted for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "sockets are of tokio"))]
 pub(crate) enum Remote {
     /// Each connection for itself: the program has opened its transport.
     #[default]
@@ -19,7 +19,7 @@ pub(crate) enum Remote {
     Unknown,
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl From<SocketAddr> for Remote {
     fn from(address: SocketAddr) -> Self {
         Remote::Address(match address.ip().to_canonical() {
@@ -32,7 +32,7 @@ impl From<SocketAddr> for Remote {
     }
 }
 
-#[cfg(all(test, feature = "tokio"))]
+#[cfg(all(test, feature = "host"))]
 mod tests {
     use super::*;
 

@@ -242,7 +242,7 @@ pub(crate) fn check_metadata(metadata: &[(String, String)], limit: usize) -> Res
 }
 
 /// The property of the error of a call whose deadline has passed, by which the caller knows it.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 const LATE: &str = "capnode:late";
 
 /// Returns the error of a call whose deadline has passed.
@@ -252,7 +252,7 @@ pub(crate) fn late() -> Error {
 }
 
 /// Returns `true` for the error of a call whose deadline has passed, here or at the peer.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) fn is_late(error: &Error) -> bool {
     error.property(LATE) == Some(true)
 }

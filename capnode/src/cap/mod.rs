@@ -95,7 +95,7 @@ enum Kind {
     /// A part of the target of another reference.
     Property(Arc<PropertyRef>),
     /// Another reference, whose calls have a time limit.
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a clock there is no limit"))]
+    #[cfg_attr(not(feature = "host"), allow(dead_code, reason = "without a clock there is no limit"))]
     Timed(Arc<(Cap, Duration)>),
     /// A reference that no longer works.
     Broken(Error),
@@ -138,7 +138,7 @@ impl Cap {
     ///
     /// The limit is one of this program. References to results of the calls do not have it, and neither does what is
     /// made of this reference elsewhere, once it was sent there.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     #[must_use = "the reference itself stays without it"]
     pub fn with_call_time(&self, limit: Duration) -> Self {
         let limit = self.call_time().map_or(limit, |other| other.min(limit));

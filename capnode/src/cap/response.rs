@@ -74,7 +74,7 @@ pub(super) enum State {
     /// A request that waits in a promise's queue.
     Queued(QueuedRequest),
     /// Work of the library's own in which no user code runs.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     Own(Own),
     /// A handler of this program that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
@@ -107,29 +107,30 @@ pub(crate) trait Method: Send {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome>;
 
     /// Returns `true` if it has been polled, or need not be yet.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
     fn has_begun(&self) -> bool {
         false
     }
 
     /// Gives it up, before it is dropped. Returns `true` if nothing has begun.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     fn give_up(self: Pin<&mut Self>) -> bool {
         false
     }
 
     /// Drops it, and keeps its memory if it is one of many.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     fn put_back(self: Pin<Box<Self>>) {
         drop(self);
     }
 }
 
 /// Work of the library's own, until it is put back.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(super) struct Own(Option<BoxMethod>);
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Drop for Own {
     fn drop(&mut self) {
         if let Some(method) = self.0.take() {
@@ -299,7 +300,8 @@ impl Response {
     }
 
     /// Returns the response of work of the library's own in which no user code runs.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
     pub(super) fn own(method: BoxMethod) -> Self {
         Self(State::Own(Own(Some(method))))
     }
@@ -357,7 +359,7 @@ impl Response {
             State::Ready(Some(outcome)) => return Ok(outcome),
             State::Handler(Handler { begun: true, .. }) => return Err(self),
             State::Sent(ref pending) if pending.has_begun() => return Err(self),
-            #[cfg(feature = "tokio")]
+            #[cfg(feature = "host")]
             State::Own(Own(Some(ref method))) if method.has_begun() => return Err(self),
             _ => {}
         }
@@ -381,7 +383,8 @@ impl Response {
     }
 
     /// Polls the response as [`poll`](Self::poll) does, by the shortest way for a call that was sent.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
     #[inline]
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
         match &mut self.0 {
@@ -391,7 +394,8 @@ impl Response {
     }
 
     /// Returns `true` for a call that was sent and whose caller is known.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
     pub(super) fn is_awaited(&self) -> bool {
         matches!(&self.0, State::Sent(pending) if pending.has_begun())
     }
@@ -438,14 +442,14 @@ impl Response {
     }
 
     /// Returns `true` for a call sent to a peer, or about to be.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn is_sent(&self) -> bool {
         matches!(self.0, State::Sent(_))
     }
 
     /// Gives it up, as dropping it does. Returns `true` if it was a call that still waited for room or for a decision, and
     /// so was not sent.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn give_up(mut self) -> bool {
         match &mut self.0 {
             State::Sent(pending) => pending.give_up(),
@@ -460,7 +464,7 @@ impl Response {
 
     /// Returns the response of a call that nobody waits for, given up at `end`. Of a call that was sent the connection
     /// keeps the time.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn until(self, end: Option<Instant>) -> Self {
         let (Some(end), false) = (end, matches!(self.0, State::Ready(_) | State::Sent(_))) else {
             return self;
@@ -482,7 +486,7 @@ impl Response {
     }
 
     /// Returns the response: without a clock there is no time to keep.
-    #[cfg(not(feature = "tokio"))]
+    #[cfg(not(feature = "host"))]
     pub(crate) fn until(self, _: Option<Instant>) -> Self {
         self
     }
@@ -510,9 +514,9 @@ impl Response {
                     Err(_) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
                 },
                 State::Sent(pending) => return Pin::new(pending).poll(cx),
-                #[cfg(feature = "tokio")]
+                #[cfg(feature = "host")]
                 State::Own(Own(Some(method))) => return method.as_mut().poll(cx, place),
-                #[cfg(feature = "tokio")]
+                #[cfg(feature = "host")]
                 State::Own(Own(None)) => Err(given_up()),
                 State::Moved(outcome) => {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))

@@ -57,10 +57,10 @@ pub(crate) struct Capabilities {
     /// The question that every peer answers.
     pub(crate) probe: Probe,
     /// `true` if a peer takes what it reads from a byte stream at once for one frame.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the driver asks"))]
+    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "the driver asks"))]
     pub(crate) frame_gap: bool,
     /// `true` if releases wait for a while, in case the peer lends the function again.
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the driver asks"))]
+    #[cfg_attr(not(feature = "host"), expect(dead_code, reason = "the driver asks"))]
     pub(crate) delays_releases: bool,
 }
 

@@ -104,7 +104,7 @@ impl Codec {
     }
 
     /// Releases functions of the peer that need not be kept in case they come again. Returns `true` if there were any.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn flush_late(&mut self) -> bool {
         let Codec::Capnode(codec) = self else { return false };
         codec.flush_late()
@@ -124,14 +124,14 @@ impl Codec {
     }
 
     /// Returns the call of this side whose answer a frame asks for, in a language in which it matters.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
         let Codec::Capnode(codec) = self else { return None };
         codec.asked_in(frame)
     }
 
     /// Returns `true` if a call of this side has its answer.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn is_answered(&self, call: Id) -> bool {
         !matches!(self, Codec::Capnode(codec) if !codec.is_answered(call))
     }
@@ -142,7 +142,7 @@ impl Codec {
     }
 
     /// Returns the name of a function of the peer that is valid on other connections, too.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
         let Codec::Capnode(codec) = self else { return None };
         codec.name_of(id)

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::time::Duration;
 
 use super::args::{IntoArgs, UntypedArgs};
@@ -16,7 +16,7 @@ use super::wire::{Wire, WireError};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::context::{Context as CallContext, Progress, inherited};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::cap::context::{is_late, late};
 use crate::cap::missing::reserved;
 use crate::cap::payload::undefined;
@@ -75,7 +75,7 @@ enum State {
 }
 
 /// The end of the time that a call may take.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 enum Timeout {
     /// So long after the first poll.
     After(Duration),
@@ -86,7 +86,7 @@ enum Timeout {
 }
 
 /// Returns the error of a call whose own time has passed.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 fn timed_out(limit: Option<Duration>, fate: Fate) -> Error {
     let error = match limit {
         Some(limit) => Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")),
@@ -96,7 +96,7 @@ fn timed_out(limit: Option<Duration>, fate: Fate) -> Error {
 }
 
 /// Without a clock there is none.
-#[cfg(not(feature = "tokio"))]
+#[cfg(not(feature = "host"))]
 enum Timeout {}
 
 /// Calls a method of an interface.
@@ -140,9 +140,9 @@ impl<T, F> Call<T, F> {
             }
             Err(error) => State::Sent(Response::error(member.explain(error))),
         };
-        #[cfg(feature = "tokio")]
+        #[cfg(feature = "host")]
         let timeout = limit.map(Timeout::After);
-        #[cfg(not(feature = "tokio"))]
+        #[cfg(not(feature = "host"))]
         let timeout = None;
         Self { state, timeout, result: PhantomData }
     }
@@ -187,7 +187,7 @@ impl<T, F> Call<T, F> {
     /// pipelined call at any other peer stays what it turns out to be.
     ///
     /// Of several limits the shortest holds, also if one is that of the [client](Cap::with_call_time).
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub fn timeout(mut self, limit: Duration) -> Self {
         let limit = match &self.timeout {
             Some(Timeout::After(other)) => limit.min(*other),
@@ -244,7 +244,7 @@ impl<T, F> Call<T, F> {
 
     /// Gives the call up at a time, which its handler learns, and the calls that the handler makes. If it has no outcome
     /// by then, it fails with [`ErrorKind::Timeout`].
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub fn deadline(mut self, at: crate::runtime::StdInstant) -> Self {
         let at = crate::runtime::from_std(at);
         self.set_deadline(at);
@@ -253,7 +253,7 @@ impl<T, F> Call<T, F> {
     }
 
     /// Sets the deadline that a timeout comes to, of a call that is made now. An earlier one takes its place.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     fn start_timeout(&mut self) {
         let Some(Timeout::After(limit)) = self.timeout else { return };
         let Some(end) = crate::runtime::Instant::now().checked_add(limit) else { return };
@@ -267,7 +267,7 @@ impl<T, F> Call<T, F> {
         }
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     fn set_deadline(&mut self, at: crate::runtime::Instant) {
         if let Some(options) = self.options() {
             CallContext::set_deadline(&mut options.context, at);
@@ -282,12 +282,12 @@ impl<T, F> Call<T, F> {
     /// # Errors
     ///
     /// If the call could not be sent. Its later outcome is not told.
-    #[cfg_attr(not(feature = "tokio"), allow(unused_mut))]
+    #[cfg_attr(not(feature = "host"), allow(unused_mut))]
     pub fn send(mut self) -> Result<(), Error> {
         if let Some(recorder) = Recorder::current() {
             return self.into_source().map(|source| drop(recorder.call(source)));
         }
-        #[cfg(feature = "tokio")]
+        #[cfg(feature = "host")]
         self.start_timeout();
         match self.state {
             State::Mapped(map) => {
@@ -307,12 +307,12 @@ impl<T, F> Call<T, F> {
 
     /// Sends the call and gives at once a reference to whatever its result will be, or to
     /// something inside it: see [`Cap::at`]. Calls on it travel without waiting for the result.
-    #[cfg_attr(not(feature = "tokio"), allow(unused_mut))]
+    #[cfg_attr(not(feature = "host"), allow(unused_mut))]
     pub fn pipeline_cap(mut self) -> Cap {
         if let Some(recorder) = Recorder::current() {
             return self.into_source().map_or_else(Cap::broken, |source| recorder.call(source));
         }
-        #[cfg(feature = "tokio")]
+        #[cfg(feature = "host")]
         self.start_timeout();
         match self.state {
             State::Mapped(map) => map.pipeline(),
@@ -351,7 +351,7 @@ impl<T, F> Call<T, F> {
         Call { state, timeout, result: PhantomData }
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     #[cold]
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let timer = match self.timeout {
@@ -380,7 +380,7 @@ impl<T, F> Call<T, F> {
 
     /// Returns the error of a call that has a time limit of its own. The connection and the peer keep the same deadline:
     /// the error is the same, whoever sees first that it has passed.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     #[cold]
     fn own_error(&self, error: Error) -> Error {
         if !is_late(&error) {
@@ -394,12 +394,12 @@ impl<T, F> Call<T, F> {
         timed_out(limit, if error.fate() == Fate::NotSent { Fate::NotSent } else { Fate::MayHaveRun })
     }
 
-    #[cfg(not(feature = "tokio"))]
+    #[cfg(not(feature = "host"))]
     fn poll_timeout(&mut self, _: &mut Context<'_>) -> Poll<Error> {
         Poll::Pending
     }
 
-    #[cfg(not(feature = "tokio"))]
+    #[cfg(not(feature = "host"))]
     fn own_error(&self, error: Error) -> Error {
         error
     }
@@ -417,7 +417,7 @@ impl<T: Wire, F: Failed> Future for Call<T, F> {
     type Output = Result<T, F>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, F>> {
-        #[cfg(feature = "tokio")]
+        #[cfg(feature = "host")]
         if self.timeout.is_some() {
             self.start_timeout();
         }

@@ -99,7 +99,7 @@ pub trait Client: Into<Cap> + Clone + Serialize + DeserializeOwned + Send + Sync
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     #[must_use = "the client itself stays without it"]
     fn with_call_time(&self, limit: std::time::Duration) -> Self {
         Self::from_cap(self.cap().with_call_time(limit))

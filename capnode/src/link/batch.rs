@@ -1,7 +1,7 @@
 //! A connection that is an HTTP batch: each side sends a body, and nothing after it. So an answer comes only to what
 //! the connecting side has asked in its body, and a reference lives no longer than the batch.
 
-#![cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "without a transport there is no batch"))]
+#![cfg_attr(not(feature = "host"), allow(dead_code, reason = "without a transport there is no batch"))]
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -74,20 +74,20 @@ impl Batch {
     }
 
     /// Notes that the peer has sent its whole body. Returns `true` the second time.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn end_input(&self) -> bool {
         self.unanswering.store(true, Ordering::SeqCst);
         self.received.swap(true, Ordering::SeqCst)
     }
 
     /// Returns `true` once the peer has sent its whole body.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn is_received(&self) -> bool {
         self.received.load(Ordering::SeqCst)
     }
 
     /// Notes that nothing more goes into the body of this side.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn seal(&self) {
         self.sealed.store(true, Ordering::SeqCst);
     }
@@ -148,7 +148,7 @@ impl Batch {
     }
 
     /// Returns `true` if more of a stream goes into the body of this side.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn is_streaming(&self) -> bool {
         self.moving.load(Ordering::SeqCst) > 0
     }

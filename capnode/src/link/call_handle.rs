@@ -40,7 +40,7 @@ impl CallHandle {
     }
 
     /// Returns the handler, unless another thread is polling it.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn try_response(&self) -> Option<MutexGuard<'_, Option<Response>>> {
         self.response.try_lock().ok()
     }
@@ -56,7 +56,7 @@ impl CallHandle {
     }
 
     /// Returns the waker of the task that polls the handler.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn waker(&self) -> Option<Waker> {
         lock(&self.waker).clone()
     }

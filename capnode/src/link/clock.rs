@@ -70,7 +70,7 @@ impl LivenessClock {
         }
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn sign_of_life(&mut self, now: Duration) {
         self.received = now;
         self.probed = None;
@@ -90,7 +90,7 @@ impl LivenessClock {
     }
 
     /// Returns the time at which the peer was asked for a sign of life, if it has given none since.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn probed(&self) -> Option<Duration> {
         self.probed
     }

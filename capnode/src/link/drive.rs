@@ -1,36 +1,36 @@
 //! The side of a link that its driver sees: output, tasks and waits.
 
 use std::sync::Arc;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::task::{Context, Poll, Waker};
 
 use super::Link;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use super::batch::Batch;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use super::effects::{Effect, Effects};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use super::lifecycle::peer_draining;
 use super::locked::Cause;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use super::outbox::{Taken, reads_too_slowly};
 use super::state::State;
 use super::task::Task;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::cap::broken::{BrokenSlot, fire};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::cap::stream::StreamEnd;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::error::{Error, ErrorKind, Fate, Fault};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::message::Id;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::outgoing::Outgoing;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::sync::atomic::Ordering;
 
 /// The state of a connection whose driver has set its waker.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) struct Parked {
     /// `true` if there is something to do already.
     pub(crate) is_busy: bool,
@@ -42,7 +42,7 @@ pub(crate) struct Parked {
 
 impl Link {
     /// Returns `true` if there are handlers to drive, parked calls that may run now, or perhaps exports to evict.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn has_waiting(&self) -> bool {
         let evicts = self.capabilities().is_some_and(|peer| !peer.releases);
         evicts || self.read_state(|state| self.has_waiting_in(state))
@@ -88,7 +88,7 @@ impl Link {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Link {
     /// Sets the waker of the driver, which sleeps if there is nothing to do. Moves the pending output into `out`, if that
     /// has been written. If nobody holds the connection itself (`unheld`), it may be idle.
@@ -266,7 +266,7 @@ impl Link {
 }
 
 /// The two bodies of an HTTP batch.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Link {
     /// Returns `true` if the connection is an HTTP batch.
     pub(crate) fn is_batch(&self) -> bool {

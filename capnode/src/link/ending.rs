@@ -123,11 +123,11 @@ impl Link {
             Some(remains)
         });
         let Some(remains) = remains else { return };
-        #[cfg(feature = "tokio")]
+        #[cfg(feature = "host")]
         self.count_out();
         remains.fail(&error);
         self.with_state(Cause::Program, |_, _| ());
-        #[cfg(feature = "tokio")]
+        #[cfg(feature = "host")]
         crate::events::ended(&error);
     }
 
@@ -173,7 +173,7 @@ impl Link {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Link {
     /// Sets the index that this side offers from now on.
     pub(crate) fn set_index(&self, index: Option<Cap>) {

@@ -96,7 +96,7 @@ impl Entries {
     }
 
     /// Removes and returns all receivers of answers and of outcomes.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn take_questions(&mut self) -> impl Iterator<Item = Question> {
         self.own_calls = 0;
         std::mem::take(&mut self.calls).into_entries().map(|(_, question)| question)
@@ -202,13 +202,13 @@ impl Entries {
     }
 
     /// Sets the index that this side offers from now on.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn set_index(&mut self, index: Option<Cap>, effects: &mut Effects) {
         effects.discard_all(std::mem::replace(&mut self.index, index));
     }
 
     /// Returns `true` if it is not decided yet which index this side offers.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn is_undecided(&self) -> bool {
         self.index.as_ref().is_some_and(|index| index.nearest().promise().is_some())
     }
@@ -223,7 +223,7 @@ impl Entries {
         std::mem::take(&mut self.pending_indexes)
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn has_pending_indexes(&self) -> bool {
         !self.pending_indexes.is_empty()
     }

@@ -58,7 +58,7 @@ fn not_spoken(peer: Option<&Capabilities>) -> Error {
 impl Link {
     /// Ends the session if the first message is not one of the peer's language. Any program that can open a byte stream
     /// can write to it: the HTTP request of a web page must not get as far as a line that is understood.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn check_first(&self) {
         self.checks_first.store(true, Ordering::SeqCst);
         self.share.note_silent();
@@ -101,7 +101,7 @@ impl Link {
     }
 
     /// Takes in one frame with bytes beside its text.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn receive_mixed(self: &Arc<Self>, text: &str, beside: ::bytes::Bytes) {
         let bytes = text.len() + beside.len();
         if bytes > self.limits.frame_bytes {
@@ -250,7 +250,7 @@ impl Link {
     }
 
     /// Refuses the calls that wait for others to end.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn refuse_parked(self: &Arc<Self>) {
         let parked = self.with_state(Cause::Driver, |state, _| state.inbox.take_parked());
         for call in parked {
@@ -267,7 +267,7 @@ impl Link {
         let bytes = self.carries_bytes.load(Ordering::Relaxed);
         if let Some(offer) = state.session.offer(Extensions { bytes, context: true }) {
             state.say(&offer);
-            #[cfg(feature = "tokio")]
+            #[cfg(feature = "host")]
             if self.is_draining() {
                 let draining = state.session.drain();
                 state.say_all(draining);

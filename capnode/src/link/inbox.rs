@@ -67,7 +67,7 @@ impl Inbox {
     }
 
     /// Removes and returns all calls that wait, in the order in which they came.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn take_parked(&mut self) -> impl Iterator<Item = InboundCall> + use<> {
         self.parked_bytes = 0;
         std::mem::take(&mut self.parked).into_values()
@@ -111,7 +111,7 @@ impl Inbox {
     }
 
     /// Removes and returns all running calls.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     #[must_use]
     pub(super) fn take_all_running(&mut self) -> IdMap<Arc<CallHandle>> {
         let running = std::mem::take(&mut self.running);
@@ -120,7 +120,7 @@ impl Inbox {
     }
 
     /// Returns all running calls.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn all_running(&self) -> Vec<(Id, Arc<CallHandle>)> {
         self.running.iter().map(|(answer, running)| (*answer, running.clone())).collect()
     }

@@ -1,7 +1,7 @@
 //! The end of a connection, and the waits for it.
 
 use std::task::Waker;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::task::{Context, Poll};
 
 use crate::cap::broken::{BrokenSlot, Watchers};
@@ -26,7 +26,7 @@ pub(super) struct Lifecycle {
 struct End {
     error: Error,
     /// The reason of an end that is not ordinary, for the peer.
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only a transport can tell it"))]
+    #[cfg_attr(not(feature = "host"), allow(dead_code, reason = "only a transport can tell it"))]
     reason: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Lifecycle {
     }
 
     /// Returns the reason of an end that is not ordinary, for the peer.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn reason(&self) -> Option<&str> {
         self.end.as_ref()?.reason.as_deref()
     }
@@ -66,7 +66,7 @@ impl Lifecycle {
     }
 
     /// Registers a watcher of the peer's word that it drains. The session has not ended.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn watch_draining(&mut self, slot: &BrokenSlot) {
         self.draining.add(slot);
     }
@@ -82,12 +82,12 @@ impl Lifecycle {
         self.gone
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn set_gone(&mut self) {
         self.gone = true;
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn wait_idle(&mut self, cx: &Context<'_>) -> Poll<()> {
         if !self.idle_waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.idle_waiters.push(cx.waker().clone());

@@ -50,7 +50,7 @@ impl Link {
     }
 
     /// Notes a sign of life other than a frame.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn sign_of_life(&self) {
         self.with_state(Cause::Driver, |state, _| state.clock.sign_of_life(self.now()));
     }
@@ -126,21 +126,21 @@ impl Link {
     }
 
     /// Returns `true` if the peer has connected over a byte stream and sent no message since.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn is_silent(&self) -> bool {
         let ended = self.ended.load(Ordering::SeqCst);
         !self.connecting && self.checks_first.load(Ordering::SeqCst) && !ended
     }
 
     /// Returns the time at which the peer was asked for a sign of life, if it has given none since.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn probed_at(&self) -> Option<Duration> {
         let ended = self.ended.load(Ordering::SeqCst);
         self.read_state(|state| state.clock.probed()).filter(|_| !self.connecting && !ended)
     }
 
     /// Ends a session whose peer is silent, to make room for another.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn end_silence(&self) {
         self.close(silent(self.now()));
     }
@@ -167,7 +167,7 @@ impl Link {
     }
 
     /// Returns `true` once there is an earlier deadline than the last tick knew of.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn has_sooner(&self) -> bool {
         self.has_sooner.load(Ordering::SeqCst)
     }

@@ -22,9 +22,9 @@ mod ending;
 mod entries;
 mod export;
 mod export_names;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 mod flushed;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 mod flushes;
 mod hooks;
 mod inbound;
@@ -50,11 +50,11 @@ use self::batch::Batch;
 use self::clock::LivenessClock;
 use self::encoding::Encoding;
 use self::entries::Entries;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) use self::entries::no_index_for;
 use self::inbox::Inbox;
 use self::lifecycle::Lifecycle;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) use self::lifecycle::SHUTTING_DOWN;
 use self::locked::Locked;
 pub use self::lost::LostMessage;
@@ -76,7 +76,7 @@ use crate::remote::Remote;
 use crate::session::{Session, Side};
 use crate::sweep::Sweep;
 use crate::sync::Mutex;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::sync::atomic::Ordering;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
@@ -165,7 +165,7 @@ pub(crate) struct Link {
     /// the lock.
     restricted: AtomicBool,
     /// `true` if the end may not take any time.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     cut: AtomicBool,
     /// `true` if the transport carries bytes beside the text.
     carries_bytes: AtomicBool,
@@ -251,7 +251,7 @@ impl Link {
             checks_first: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             restricted: AtomicBool::new(batch),
-            #[cfg(feature = "tokio")]
+            #[cfg(feature = "host")]
             cut: AtomicBool::new(false),
             carries_bytes: AtomicBool::new(false),
             puts_bytes_beside: AtomicBool::new(false),
@@ -265,7 +265,7 @@ impl Link {
     }
 
     /// Sets whether the transport carries bytes beside the text. Without a transport there are none.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn set_carries_bytes(&self, carries: bool) {
         self.carries_bytes.store(carries, Ordering::SeqCst);
     }
@@ -281,13 +281,13 @@ impl Link {
     }
 
     /// Returns what is known of the peer.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn caller(&self) -> Caller {
         self.context.caller().cloned().unwrap_or_default()
     }
 
     /// Returns the name of the connection in errors.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn nickname(&self) -> Option<&Arc<str>> {
         self.nickname.as_ref()
     }

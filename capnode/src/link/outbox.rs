@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::task::Waker;
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use futures_channel::oneshot;
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use super::flushes::Flushes;
 use super::queued_call::QueuedCall;
 use crate::error::Error;
@@ -41,12 +41,12 @@ pub(super) struct Outbox {
     /// Bytes of the waiting calls whose callers do not wait.
     at_once_bytes: usize,
     /// Callers that wait until sent messages are written.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     flushes: Flushes,
 }
 
 /// Findings about the output when the driver takes it.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(super) struct Taken {
     /// `true` if the driver has got output.
     pub(super) refilled: bool,
@@ -195,7 +195,7 @@ impl Outbox {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Outbox {
     /// Moves the output into `out`, if that has been written. `speechless` tells whether some messages cannot be written
     /// yet, because the peer's language is not known.

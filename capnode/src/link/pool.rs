@@ -1,32 +1,32 @@
 //! The memory that the links of a node hold together.
 
 use std::collections::{HashMap, VecDeque};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::sync::OnceLock;
 use std::sync::{Arc, Weak};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::time::Duration;
 
 use super::Link;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use super::locked::Cause;
 use super::state::State;
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
 use crate::remote::Remote;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::runtime::Instant;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
 /// The least number of links that are added between two sweeps of those that have gone.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 const SWEEP: usize = 64;
 
 /// Time that a peer has for a sign of life when there is no room for others.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// Bytes by which the memory of a link must change before the pool is told.
@@ -38,7 +38,7 @@ pub(crate) struct Pool {
     held: AtomicUsize,
     /// The number of links that count for the limit: those that were let in, and have not ended or made room for
     /// another.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     open: AtomicUsize,
     links: Mutex<Links>,
 }
@@ -48,16 +48,16 @@ pub(crate) struct Pool {
 struct Links {
     all: Line,
     /// Links over byte streams from which no whole message has come.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     silent: Line,
     /// Links whose peers were found to leave a probe unanswered for long.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     unanswered: Line,
     /// The time at which there may be others.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     look: Option<Instant>,
     /// Links that came by a listener, and have ended.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     closing: Line,
 }
 
@@ -65,17 +65,17 @@ struct Links {
 #[derive(Debug, Default)]
 struct Line {
     members: VecDeque<Member>,
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     sweep: usize,
     /// The number of links that have been looked at.
-    #[cfg(all(test, feature = "tokio"))]
+    #[cfg(all(test, feature = "host"))]
     looks: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Member {
     link: Weak<Link>,
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     since: Instant,
 }
 
@@ -89,10 +89,10 @@ pub(super) struct QuotaShare {
     share: usize,
     reported: AtomicUsize,
     /// `true` if the link counts as open.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     counts: AtomicBool,
     /// The link itself, once it is in the pool.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     own: OnceLock<Weak<Link>>,
     /// Bytes that the transport holds for arriving frames.
     arriving: AtomicUsize,
@@ -128,7 +128,7 @@ impl Pool {
             largest.above -= above;
             let message = format!("the connections of this node hold more than {limit} bytes together");
             // An ended link holds output that its peer does not read.
-            #[cfg(feature = "tokio")]
+            #[cfg(feature = "host")]
             if youngest.is_closed() {
                 youngest.leave_pool();
                 youngest.cut_off();
@@ -139,7 +139,7 @@ impl Pool {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Pool {
     /// Takes in a link if the node is `open` at that moment and there is room for one more. A silent link makes room.
     pub(crate) fn enter(
@@ -193,17 +193,20 @@ impl Pool {
     }
 
     /// Cuts off the oldest closing connection that came by a listener. Returns `false` if there is none.
+    #[cfg(feature = "tokio")]
     pub(crate) fn cut_off_closing(&self) -> bool {
         let closing = lock(&self.links).closing.first(|link, _| link.is_closing());
         closing.inspect(|(link, _)| link.cut_off()).is_some()
     }
 
     /// Returns the time from which the longest silent connection has been there.
+    #[cfg(feature = "tokio")]
     pub(crate) fn silent_since(&self) -> Option<Instant> {
         lock(&self.links).silent().map(|(_, since)| since)
     }
 
     /// Cuts off the connection that has been silent for longest. Returns `false` if there is none.
+    #[cfg(feature = "tokio")]
     pub(crate) fn cut_off_silent(&self) -> bool {
         let Some(silent) = self.take_silent(&mut lock(&self.links)) else { return false };
         silent.end_silence();
@@ -224,7 +227,7 @@ struct Group {
     links: Vec<(Arc<Link>, usize)>,
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Line {
     fn push(&mut self, member: Member, stays: impl Fn(&Link) -> bool) {
         if self.members.len() >= self.sweep {
@@ -255,7 +258,7 @@ impl Line {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Links {
     /// Returns the counted link whose peer has been silent for longest, or else leaves a probe unanswered.
     fn silent(&mut self) -> Option<(Arc<Link>, Instant)> {
@@ -307,7 +310,7 @@ impl QuotaShare {
     }
 
     /// Notes that the peer is silent.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn note_silent(&self) {
         if let (Some(pool), Some(own)) = (&self.pool, self.own.get()) {
             let member = Member { link: own.clone(), since: Instant::now() };
@@ -357,7 +360,7 @@ impl Link {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Link {
     fn counts(&self) -> bool {
         self.share.counts.load(Ordering::SeqCst)
@@ -388,7 +391,7 @@ impl Link {
     }
 }
 
-#[cfg(all(test, feature = "tokio"))]
+#[cfg(all(test, feature = "host"))]
 mod tests {
     use super::super::LinkConfig;
     use super::*;

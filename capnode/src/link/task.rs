@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use std::task::Waker;
 use std::task::{Context, Poll};
 
@@ -81,7 +81,7 @@ impl Host for Link {
 }
 
 /// The result of one more turn for all calls of a peer.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) enum LastTurn {
     /// The calls that are left all wait.
     Over,
@@ -91,7 +91,7 @@ pub(crate) enum LastTurn {
     Undecided,
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 impl Link {
     /// Polls each running call of the peer once more. Wakes `cx` once it is decided which index this side offers.
     pub(crate) fn last_turn(self: &Arc<Self>, cx: &Context<'_>) -> LastTurn {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::pool::Pool;
 use super::{Link, LinkConfig};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 use crate::Object;
 use crate::cap::data::index;
 use crate::session::Side;
@@ -57,7 +57,7 @@ fn without_an_index_every_use_of_it_fails_and_the_session_goes_on() {
     );
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 #[test]
 fn a_capnode_function_that_comes_again_soon_is_not_given_back() {
     /// Returns the frames of one write, as the driver makes it.
@@ -131,7 +131,7 @@ fn what_promises_turn_out_to_be_counts_with_what_the_node_holds() {
     assert!(pool.held() < 100_000, "{}", pool.held());
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 #[test]
 fn a_wait_for_the_end_of_a_driver_is_not_woken_by_itself() {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -157,7 +157,7 @@ fn a_wait_for_the_end_of_a_driver_is_not_woken_by_itself() {
     assert!(link.poll_gone(&mut cx).is_ready());
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 #[test]
 fn a_link_whose_driver_has_gone_counts_no_more_bytes() {
     let pool = Arc::<Pool>::default();

@@ -12,12 +12,12 @@ use std::time::Duration;
 use super::NEEDS_HTTP;
 #[cfg(not(feature = "ws"))]
 use super::NEEDS_WS;
-use super::Node;
 #[cfg(feature = "http")]
 use super::batches::Batches;
 use super::dial::Dial;
 #[cfg(feature = "ws")]
 use super::{HANDSHAKE, kind_of};
+use super::{Node, connect_over};
 use crate::cap::policy::Policy;
 use crate::connection::{Connection, FromConnection};
 use crate::dialect::Dialect;
@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind};
 use crate::link::LinkConfig;
 use crate::remote::Remote;
 use crate::runtime::BoxFuture;
-use crate::transport::{Address, Transport, lines};
+use crate::transport::{Address, lines};
 
 /// Connects to an address: `ws://host:port/path`, `wss://host:port/path`, `http://host:port/path`,
 /// `https://host:port/path`, `tcp://host:port` or `unix:/path`. The result is a client for the peer's index, a
@@ -213,19 +213,6 @@ impl<C> fmt::Debug for Connect<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect").field("url", &self.url).finish_non_exhaustive()
     }
-}
-
-/// Connects over any transport.
-///
-/// # Errors
-///
-/// Outside a tokio runtime, and in one without timers.
-///
-/// # Cancel safety
-///
-/// Dropping the future before it is ready ends the connection.
-pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) -> Result<C, Error> {
-    Node::empty().connect_over(transport).await
 }
 
 /// Returns `offered` as it looks from the other end of a connection. It goes through a real connection inside this

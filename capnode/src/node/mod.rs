@@ -1,5 +1,6 @@
 //! Nodes: the index of a program, and its connections.
 
+#[cfg(feature = "tokio")]
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +12,32 @@ mod admit;
 #[cfg(feature = "http")]
 mod batches;
 mod builder;
+#[cfg(feature = "tokio")]
 mod connect;
+#[cfg(feature = "tokio")]
 mod dial;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "tokio")]
 mod listener;
+#[cfg(feature = "tokio")]
 mod reconnect;
 mod shared;
+#[cfg(feature = "tokio")]
 mod subscription;
 
 pub use self::admit::Incoming;
 pub use self::builder::NodeBuilder;
-pub use self::connect::{Connect, cap_wrap, connect, connect_over};
+#[cfg(feature = "tokio")]
+pub use self::connect::{Connect, cap_wrap, connect};
 #[cfg(feature = "axum")]
 pub(crate) use self::http::{Sender, answer};
+#[cfg(feature = "tokio")]
 pub use self::listener::Listener;
+#[cfg(feature = "tokio")]
 pub use self::reconnect::{LineState, Reconnecting, Reconnection, reconnecting};
 pub use self::shared::Drained;
+#[cfg(feature = "tokio")]
 pub use self::subscription::{Subscription, Update, subscribe};
 
 use crate::caller::{Caller, PeerInfo};
@@ -41,7 +51,9 @@ use crate::link::{Link, LinkConfig, no_index_for};
 use crate::origin::Origins;
 use crate::remote::Remote;
 use crate::session::Side;
-use crate::transport::{Address, Transport};
+#[cfg(feature = "tokio")]
+use crate::transport::Address;
+use crate::transport::Transport;
 
 /// The time that a peer has for the handshakes of TLS and WebSocket.
 #[cfg(feature = "ws")]
@@ -94,6 +106,7 @@ impl Node {
         &self.settings
     }
 
+    #[cfg(feature = "tokio")]
     fn check_listen(&self, address: &Address) -> Result<(), Error> {
         let missing = |what| Err(Error::new(ErrorKind::Unsupported, what));
         match address {
@@ -227,16 +240,30 @@ impl Node {
     }
 }
 
-#[cfg(not(feature = "ws"))]
+#[cfg(all(feature = "tokio", not(feature = "ws")))]
 const NEEDS_WS: &str = "WebSockets need capnode's feature `ws`: enable it in Cargo.toml";
 
-#[cfg(not(feature = "http"))]
+#[cfg(all(feature = "tokio", not(feature = "http")))]
 const NEEDS_HTTP: &str = "HTTP batches need capnode's feature `http`: enable it in Cargo.toml";
 
 #[cfg(all(feature = "ws", not(feature = "tls")))]
 const NEEDS_TLS: &str = "wss:// and https:// need capnode's feature `tls`: enable it in Cargo.toml";
 
+/// Connects over any transport.
+///
+/// # Errors
+///
+/// Outside a tokio runtime, and in one without timers.
+///
+/// # Cancel safety
+///
+/// Dropping the future before it is ready ends the connection.
+pub async fn connect_over<C: FromConnection>(transport: impl Transport + Unpin) -> Result<C, Error> {
+    Node::empty().connect_over(transport).await
+}
+
 /// Returns the kind of the error that a socket could not be opened.
+#[cfg(feature = "tokio")]
 fn kind_of(error: io::ErrorKind) -> ErrorKind {
     match error {
         io::ErrorKind::Unsupported => ErrorKind::Unsupported,

@@ -6,28 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select;
+#[cfg(feature = "tokio")]
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Fault};
 use crate::link::pool::Pool;
 use crate::link::{Link, SHUTTING_DOWN};
 use crate::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "tokio")]
 use crate::transport::streams::Streams;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shared {
     pool: Arc<Pool>,
-    streams: Arc<Streams>,
     draining: AtomicBool,
+    #[cfg(feature = "tokio")]
+    streams: Arc<Streams>,
     /// The signal for listeners to stop.
+    #[cfg(feature = "tokio")]
     closing: watch::Sender<bool>,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        let closing = watch::Sender::new(false);
-        Self { pool: Arc::default(), streams: Arc::default(), draining: AtomicBool::new(false), closing }
-    }
 }
 
 /// The outcome of [`Node::drain`](super::Node::drain).
@@ -62,12 +59,14 @@ impl Shared {
     }
 
     /// Returns the streams that the listeners have accepted.
+    #[cfg(feature = "tokio")]
     pub(super) fn streams(&self) -> Arc<Streams> {
         self.streams.clone()
     }
 
     /// Ends a stream to make room for another: the oldest that is being closed, or else the oldest that is in a
     /// handshake or silent. Does nothing if there is none.
+    #[cfg(feature = "tokio")]
     pub(super) fn make_way(&self) {
         let (shaking, silent) = (self.streams.shaking_since(), self.pool.silent_since());
         let shaking_first = shaking.is_some_and(|shaking| silent.is_none_or(|silent| shaking <= silent));
@@ -77,12 +76,14 @@ impl Shared {
     }
 
     /// Returns a receiver that becomes `true` when listeners are to stop.
+    #[cfg(feature = "tokio")]
     pub(super) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
 
     pub(super) async fn drain(&self, deadline: Duration) -> Drained {
         self.draining.store(true, Ordering::SeqCst);
+        #[cfg(feature = "tokio")]
         self.closing.send_replace(true);
         let links = self.pool.links();
         for link in &links {

@@ -341,7 +341,7 @@ impl Session {
     }
 
     /// Returns `true` if the peer has been told that this side takes bytes beside the text.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn has_offered_bytes(&self) -> bool {
         self.offered.is_some_and(|offered| offered.bytes)
     }
@@ -357,7 +357,7 @@ impl Session {
     }
 
     /// Returns the message by which an extended peer is told that this side runs no further calls of it.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn drain(&self) -> Option<Message> {
         self.extended.then_some(Message::Draining { last: self.last_answer })
     }
@@ -405,7 +405,7 @@ impl Session {
     }
 
     /// Returns `true` if the peer waits for the answer of a call that has not ended. A write to a stream is none.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn owes_answers(&self) -> bool {
         let is_owed = |call: &RunningCall| call.pulled && !call.released && !call.write;
         !self.in_place.is_empty() || self.running.values().any(is_owed)

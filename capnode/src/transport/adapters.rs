@@ -3,11 +3,13 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+#[cfg(feature = "tokio")]
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{Closing, Frame, Outgoing, Properties, ReceiveError, Transport};
 
 /// Frames over a pair of channels: see [`channels`] and [`pair`].
+#[cfg(feature = "tokio")]
 #[derive(Debug)]
 pub struct Channels {
     /// `None` once it is closed.
@@ -19,16 +21,19 @@ pub struct Channels {
 /// Carries frames over a pair of channels, one for each direction, for programs that move messages by other means.
 ///
 /// Closing the connection closes both channels. Dropping the other ends closes the connection.
+#[cfg(feature = "tokio")]
 pub fn channels(outgoing: UnboundedSender<String>, incoming: UnboundedReceiver<String>) -> Channels {
     Channels { outgoing: Some(outgoing), incoming, current: String::new() }
 }
 
 /// Returns the two ends of a connection inside one program.
+#[cfg(feature = "tokio")]
 pub fn pair() -> (Channels, Channels) {
     let ((there, from_here), (back, from_there)) = (unbounded_channel(), unbounded_channel());
     (channels(there, from_there), channels(back, from_here))
 }
 
+#[cfg(feature = "tokio")]
 impl Transport for Channels {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<'_>, ReceiveError>>> {
         match ready!(self.incoming.poll_recv(cx)) {

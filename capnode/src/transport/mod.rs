@@ -5,23 +5,35 @@ use std::io;
 use std::task::{Context, Poll};
 
 mod adapters;
+#[cfg(feature = "tokio")]
 pub(crate) mod address;
 #[cfg(feature = "http")]
 pub(crate) mod batch;
 #[cfg(feature = "ws")]
 pub(crate) mod frames;
+#[cfg(feature = "tokio")]
 mod input;
+#[cfg(feature = "tokio")]
 pub(crate) mod lines;
 pub(crate) mod messages;
+#[cfg(feature = "tokio")]
 mod mixed;
+#[cfg(feature = "tokio")]
 pub(crate) mod streams;
+#[cfg(feature = "tokio")]
 mod texts;
 #[cfg(feature = "ws")]
 pub(crate) mod ws;
 
-pub use self::adapters::{Channels, Translated, channels, pair, translated};
+#[cfg(feature = "tokio")]
+pub use self::adapters::{Channels, channels, pair};
+pub use self::adapters::{Translated, translated};
+#[cfg(feature = "tokio")]
 pub use self::address::Address;
+#[cfg(feature = "tokio")]
 pub use self::lines::{ChildPipes, Lines, child, lines, stdio};
+#[cfg(all(feature = "web", not(feature = "tokio")))]
+pub(crate) use self::messages::close_reason;
 pub use self::messages::{FrameMessage, Messages, Received, messages};
 #[cfg(feature = "ws")]
 pub use self::ws::{WebSocket, web_socket};
@@ -33,16 +45,20 @@ pub use crate::outgoing::{Frame, Outgoing};
 pub(crate) const LEFTOVER: usize = 64 << 10;
 
 /// The number of bytes of incomplete frames that count as a sign of life.
+#[cfg(feature = "tokio")]
 const LIFE: u64 = 16 << 10;
 
 /// The number of bytes of a too long message that are read and dropped, so that its sender gets to read the reason.
+#[cfg(feature = "tokio")]
 const TOO_LONG: usize = 64 << 20;
 
 /// The number of bytes that are still read and dropped after the end of a session, until the peer's end. If a socket is
 /// closed with unread input, the system takes back the last writes.
+#[cfg(feature = "tokio")]
 #[derive(Debug)]
 struct Leftover(usize);
 
+#[cfg(feature = "tokio")]
 impl Leftover {
     /// The number of reads in succession before other tasks get their turn.
     const TURNS: usize = 16;
@@ -152,13 +168,13 @@ pub enum Closing<'a> {
     Failed(&'a str),
 }
 
-#[cfg(feature = "ws")]
-const NORMAL: u16 = 1000;
+#[cfg(any(feature = "ws", feature = "web"))]
+pub(crate) const NORMAL: u16 = 1000;
 #[cfg(feature = "ws")]
 const LEAVING: u16 = 1001;
 /// The close code with which npm's `capnweb` ends a session that failed.
-#[cfg(feature = "ws")]
-const FAILED: u16 = 3000;
+#[cfg(any(feature = "ws", feature = "web"))]
+pub(crate) const FAILED: u16 = 3000;
 
 impl<'a> Closing<'a> {
     /// Returns the words for the peer; an ordinary end has none.

@@ -189,7 +189,7 @@ impl StreamEnd {
     }
 
     /// Returns `true` for an end that its holder writes to.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn is_written(&self) -> bool {
         matches!(self, Self::Write(_))
     }

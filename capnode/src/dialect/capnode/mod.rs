@@ -52,7 +52,7 @@ impl Codec {
     }
 
     /// Returns the peer's name for one of its functions.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
         let name = Json::parse(self.functions.lent.name(id)?, 1, usize::MAX).ok()?;
         own_name(&name).map(Into::into)
@@ -314,7 +314,7 @@ impl Codec {
     }
 
     /// Gives back the functions that need not be kept. Returns `true` if there were any.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn flush_late(&mut self) -> bool {
         self.release(true, |dropped| dropped == DropTime::Late)
     }
@@ -341,7 +341,7 @@ impl Codec {
     }
 
     /// Returns the call of ours whose answer a frame asks for.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn asked_in(&self, frame: &str) -> Option<Id> {
         let message = Json::parse(frame, super::canonical::MAX_DEPTH + ENVELOPE, usize::MAX).ok()?;
         let id = message.get("replyId").or_else(|| message.get("methodId")).and_then(own_name)?;
@@ -352,7 +352,7 @@ impl Codec {
     }
 
     /// `true` if a call of ours has its answer.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(crate) fn is_answered(&self, call: Id) -> bool {
         !self.own.is_open(call)
     }

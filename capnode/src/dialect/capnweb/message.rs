@@ -64,7 +64,7 @@ pub(crate) fn parse(frame: &str, limits: &Limits) -> Result<Message, Error> {
 }
 
 /// Reads one message beside whose text bytes stand.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) fn read_mixed(frame: &str, beside: ::bytes::Bytes, limits: &Limits) -> Result<Message, Error> {
     let mut scanner = Scanner::new(frame, 0, limits).with_beside(beside);
     let message = read_any(&mut scanner)?.into_message();

@@ -30,7 +30,7 @@ pub(crate) use self::error::{
     blank_references, error_data, error_expression, error_text, first_as_error, read_error, to_outcome,
 };
 pub(crate) use self::failure::decode_error;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "host")]
 pub(crate) use self::message::read_mixed;
 pub(crate) use self::message::{parse, read, read_program, write, write_path};
 pub(crate) use self::payload::{from_payload, keys, member, to_payload};

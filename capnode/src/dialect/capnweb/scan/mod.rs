@@ -53,14 +53,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// Lets values take bytes that stand beside the text.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn with_beside(self, left: ::bytes::Bytes) -> Self {
         let frame = self.lexer.buffer.len() + left.len();
         Self { beside: Some(Beside { left, frame }), ..self }
     }
 
     /// Checks that values have taken all bytes beside the text.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "host")]
     pub(super) fn check_beside(&self) -> Result<()> {
         match &self.beside {
             Some(beside) if !beside.left.is_empty() => {
