@@ -204,6 +204,15 @@ async fn a_reference_outlives_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_kept_for_a_call_goes_with_its_answer() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().await.unwrap();
+    let lent = Arc::<Counts>::default();
+    assert!(!house.is_mine(Home::client(&lent)).await.unwrap());
+    until("the object is dropped", || Arc::strong_count(&lent) == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_first_connection_that_is_lost_at_once_was_one() {
     let service = Service::new();
     let dialed = service.dialed.clone();

@@ -662,14 +662,16 @@ impl Method for CallPlace {
     }
 
     fn put_back(mut self: Pin<Box<Self>>) {
-        // Dropping a call may run user code, which may make other calls.
-        let copy = self.call.take().and_then(|mut call| call.copy.take());
-        if let Some(Payload { text: Text::Own(mut text), .. }) = copy.and_then(|copy| copy.args) {
+        let args = self.call.as_mut().and_then(|call| call.copy.as_mut()?.args.as_mut());
+        if let Some(Text::Own(text)) = args.map(|args| &mut args.text) {
             if text.capacity() <= SPARE_TEXT {
+                let mut text = std::mem::take(text);
                 text.clear();
                 self.text = text;
             }
         }
+        // This may run user code, which may make other calls.
+        self.call = None;
         // While the thread ends, nothing is kept.
         let _ending = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
