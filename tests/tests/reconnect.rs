@@ -584,3 +584,80 @@ async fn a_subscription_goes_on_behind_its_cursor() {
     let error = capnode::subscribe(&plain, 0, read).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
+
+/// Panics when it is dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_durable_reference_breaks_with_the_runtime_that_kept_its_connection() {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for connects in [false, true] {
+        let first = runtime();
+        let node = Node::new("at home");
+        let dial = move || {
+            let node = node.clone();
+            async move {
+                if !connects {
+                    return Err(Error::rejected("nobody is there"));
+                }
+                let (here, there) = capnode::transport::pair();
+                node.serve(there).await?;
+                capnode::connect_over::<Connection>(here).await
+            }
+        };
+        let (peer, mut line) = first.block_on(async {
+            let peer: Cap = capnode::reconnecting(dial).start().unwrap();
+            let line = Reconnection::of_cap(&peer).unwrap();
+            if connects {
+                assert_eq!(peer.read::<String>().await.unwrap(), "at home");
+            }
+            (peer, line)
+        });
+        drop(first);
+        runtime().block_on(async {
+            let error = soon(peer.read::<String>()).await.unwrap_err();
+            assert!(error.message().contains("runtime"), "{error}");
+            let state = soon(async {
+                loop {
+                    if let LineState::Ended(why) = line.changed().await {
+                        return why;
+                    }
+                }
+            });
+            assert_eq!(state.await.message(), error.message());
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_no_clock_measures_is_one_without_end() {
+    let dial = || async { Err::<Connection, _>(Error::rejected("nobody is there")) };
+    let reconnecting = capnode::reconnecting(dial).backoff(Duration::MAX, Duration::MAX);
+    let peer: Cap = reconnecting.wait(Duration::from_millis(50), 1024).start().unwrap();
+    let error = soon(peer.read::<String>()).await.unwrap_err();
+    assert_eq!(error.fate(), Fate::NotSent);
+    assert!(error.message().contains("no connection for 50ms"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_an_attempt_is_dropped_keeps_no_other_from_being_made() {
+    let attempts = Arc::new(AtomicU32::new(0));
+    let made = attempts.clone();
+    let dial = move || {
+        made.fetch_add(1, Ordering::SeqCst);
+        async {
+            let _held = Fragile;
+            std::future::pending().await
+        }
+    };
+    let _peer: Cap = capnode::reconnecting(dial).start().unwrap();
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(attempts.load(Ordering::SeqCst), 2, "the first took 30 seconds");
+}

@@ -16,9 +16,9 @@ use crate::cap::durable::{Durable, Line, Waiting};
 use crate::cap::hook::ConnectionHook as _;
 use crate::cap::{Cap, OnBroken};
 use crate::connection::{Connection, FromConnection};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Fault};
 use crate::interface::{Client, FromCap};
-use crate::panics::{PanicId, catch_panic};
+use crate::panics::{Contained, PanicId, catch_panic};
 use crate::runtime::{self, BoxFuture, Instant, StdInstant, random};
 use crate::transport::Address;
 
@@ -61,7 +61,8 @@ impl<C: FromCap + FromConnection + 'static> Connect<C> {
     /// # }
     /// ```
     ///
-    /// A peer on which nothing moves is found to be gone within 30 seconds.
+    /// A peer on which nothing moves is found to be gone within 30 seconds. The reference breaks when the tokio runtime in which
+    /// it was made is shut down, since nothing is left that could connect.
     pub fn reconnecting(mut self) -> Reconnecting<C> {
         self.set_probe(PROBE);
         let url = self.url.clone();
@@ -363,9 +364,6 @@ impl<C: FromCap + 'static> Keeper<C> {
             let Some(why) = self.hold(connection).await else { break };
             self.say(why, None);
         }
-        let dropped = || Error::new(ErrorKind::Disconnected, "the last durable reference was dropped");
-        let ended = self.slot.upgrade().and_then(|slot| slot.ended());
-        self.line.state.send_replace(LineState::Ended(ended.unwrap_or_else(dropped)));
     }
 
     /// Connects. `None` if the slot is not wanted any more.
@@ -403,7 +401,7 @@ impl<C: FromCap + 'static> Keeper<C> {
             }
             self.failures += 1;
             let delay = self.delay();
-            self.say(error, Some(Instant::now() + delay));
+            self.say(error, Instant::now().checked_add(delay));
             self.while_wanted(runtime::wait(delay)).await?;
         }
     }
@@ -487,10 +485,24 @@ impl<C: FromCap + 'static> Keeper<C> {
             self.failures += 1;
             drop(slot);
             let delay = self.delay();
-            self.say(why.clone(), Some(Instant::now() + delay));
+            self.say(why.clone(), Instant::now().checked_add(delay));
             self.while_wanted(runtime::wait(delay)).await?;
         }
         Some(why)
+    }
+}
+
+impl<C> Drop for Keeper<C> {
+    /// Gives up the slot, if it is wanted still: nobody is left who would find another connection.
+    fn drop(&mut self) {
+        let ended = |why| Error::new(ErrorKind::Disconnected, why).with_fault(Fault::Here);
+        let slot = self.slot.upgrade();
+        let given_up = slot.and_then(|slot| {
+            slot.give_up(ended("the runtime in which the durable reference was made was shut down"));
+            slot.ended()
+        });
+        let why = given_up.unwrap_or_else(|| ended("the last durable reference was dropped"));
+        self.line.state.send_replace(LineState::Ended(why));
     }
 }
 
@@ -507,10 +519,11 @@ async fn attempt<C: FromCap>(dial: &Dial, hook: Option<&Hook<C>>) -> Result<Conn
         Ok(connection)
     };
     let late = |_| Error::new(ErrorKind::Timeout, format!("no connection within {ATTEMPT:?}"));
-    let mut attempt = pin!(runtime::timeout(ATTEMPT, opening));
+    let mut attempt = Contained::new(Box::pin(runtime::timeout(ATTEMPT, opening)));
     let panicked = |id: PanicId| Poll::Ready(Ok(Err(id.into_error())));
     let outcome = poll_fn(|cx| {
-        catch_panic("opening a connection", || attempt.as_mut().poll(cx)).unwrap_or_else(panicked)
+        let poll = || attempt.get_mut().map_or(Poll::Pending, |attempt| attempt.as_mut().poll(cx));
+        catch_panic("opening a connection", poll).unwrap_or_else(panicked)
     });
     outcome.await.map_err(late)?
 }
