@@ -79,6 +79,8 @@ struct Seen {
     outcomes: Vec<Option<String>>,
     /// The arguments of calls to callbacks, in order.
     called: Vec<String>,
+    /// The pairs of clients that are equal, by the steps that they come from, where no connection is between.
+    equal: Vec<(usize, usize)>,
     /// The resources that should be gone, if any are left.
     left: Option<String>,
 }
@@ -465,9 +467,18 @@ impl Programs {
         }
     }
 
+    /// Returns the pairs of clients that are equal.
+    fn equal(&self) -> Vec<(usize, usize)> {
+        let pairs = self.slots.iter().enumerate().flat_map(|(at, one)| {
+            self.slots[..at].iter().filter(|other| other.1 == one.1).map(|other| (other.0, one.0))
+        });
+        pairs.collect()
+    }
+
     /// Drops everything. In Cap'n Web nothing is left but the index, and when the connection has ended nothing in any.
     fn end(mut self, place: Place) -> Seen {
         self.settle();
+        let equal = if place.dialect().is_none() { self.equal() } else { Vec::new() };
         self.pending.clear();
         self.slots.clear();
         self.alive.forget();
@@ -504,7 +515,7 @@ impl Programs {
         if alive.count() != 0 {
             left = Some(format!("{} objects outlive the connection", alive.count()));
         }
-        Seen { outcomes, called, left }
+        Seen { outcomes, called, equal, left }
     }
 }
 
@@ -518,12 +529,14 @@ fn play(seed: u64, does: Does, steps: &[u64], place: Place, runtime: &Arc<Runtim
 }
 
 /// Describes the difference, if there is one.
-fn compare(here: &Seen, there: &Seen) -> Result<(), String> {
+fn compare(here: &Seen, there: &Seen, place: Place) -> Result<(), String> {
     for (number, (here, there)) in here.outcomes.iter().zip(&there.outcomes).enumerate() {
         if here != there {
             return Err(format!("outcome {number} is {here:?} here and {there:?} there"));
         }
     }
+    let equal = if place.dialect().is_none() { here.equal.clone() } else { Vec::new() };
+    let here = &Seen { equal, ..here.clone() };
     if here == there { Ok(()) } else { Err(format!("{here:?} here\n{there:?} there")) }
 }
 
@@ -548,7 +561,7 @@ fn a_program_does_the_same_here_over_every_language_through_a_relay_and_behind_a
         for place in dialects.iter().map(|dialect| Place::Over(*dialect)).chain(wrapped) {
             let differs = |steps: &[u64]| {
                 let here = play(seed, does, steps, Place::Here, &runtime);
-                compare(&here, &play(seed, does, steps, place, &runtime))
+                compare(&here, &play(seed, does, steps, place, &runtime), place)
             };
             if differs(&steps).is_err() {
                 let shortest = shortest(&steps, |steps| differs(steps).is_err());

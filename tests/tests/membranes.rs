@@ -932,6 +932,78 @@ async fn what_was_asked_of_a_promise_goes_before_what_is_asked_of_its_resolution
     }
 }
 
+#[test]
+fn a_promise_behind_a_membrane_is_equal_to_its_resolution_as_without() {
+    for membranes in 0..3 {
+        let all: Vec<_> = (0..membranes).map(|_| Membrane::new(Noting::default())).collect();
+        let wrap = |cap: Cap| all.iter().fold(cap, |cap, membrane| membrane.wrap(cap));
+        let (raw, vault) = (LeafClient::new(Counted::default()), world().inside);
+        let (later, resolver) = capnode::promise::<LeafClient>();
+        let (later_vault, vault_resolver) = capnode::promise::<VaultClient>();
+        let bound = |vault: &VaultClient| wrap(vault.cap().at("leaf"));
+        let (promised, part) = (wrap(later.clone().into()), bound(&later_vault));
+        assert_ne!(promised, wrap(raw.clone().into()));
+        resolver.resolve(raw.clone());
+        vault_resolver.resolve(VaultClient::from_arc(vault.clone()));
+        let resolved = wrap(raw.into());
+        assert_eq!((&promised, hash(&promised)), (&resolved, hash(&resolved)), "{membranes}");
+        assert_eq!(promised, wrap(later.into()));
+        let vault = VaultClient::from_arc(vault);
+        assert_eq!(part, bound(&vault), "{membranes}");
+        assert_ne!(promised, part);
+        drop(resolved);
+        let before = hash(&promised);
+        assert_eq!(before, hash(&promised));
+        all.iter().for_each(|membrane| membrane.revoke(Error::rejected("over")));
+        assert_eq!(before, hash(&promised), "it is another one when it is revoked");
+    }
+    // One that is resolved to something of its holder is that.
+    let (world, own) = (world(), LeafClient::new(Counted::default()));
+    let (later, resolver) = capnode::promise::<LeafClient>();
+    let promised = world.membrane.wrap(later);
+    runtime().block_on(world.vault.hold(own.clone()).into_future()).unwrap();
+    resolver.resolve(world.inside.got.lock().unwrap()[0].clone());
+    assert_eq!(promised, own);
+    // Neither does one that stands for itself take for ever.
+    let (later, resolver) = capnode::promise::<LeafClient>();
+    let itself = world.membrane.wrap(later);
+    resolver.resolve(itself.clone());
+    assert_eq!(itself, itself.clone());
+}
+
+fn hash(cap: &Cap) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    cap.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[test]
+fn what_waited_in_a_promise_behind_a_membrane_was_not_sent() {
+    for revoked in [false, true] {
+        for membranes in 1..3 {
+            let all: Vec<_> = (0..membranes).map(|_| Membrane::new(Noting::default())).collect();
+            let (later, _resolver) = capnode::promise::<LeafClient>();
+            let stand_in = all.iter().fold(later, |leaf, membrane| membrane.wrap(leaf));
+            let error = runtime().block_on(async {
+                let ping = tokio::spawn(stand_in.ping().timeout(Duration::from_secs(1)).into_future());
+                let read = tokio::spawn(stand_in.cap().read::<Cap>().into_future());
+                tokio::task::yield_now().await;
+                if revoked {
+                    all.iter().for_each(|membrane| membrane.revoke(Error::rejected("over")));
+                    assert_eq!(read.await.unwrap().unwrap_err().fate(), Fate::MayHaveRun);
+                }
+                ping.await.unwrap().unwrap_err()
+            });
+            let kind = if revoked { ErrorKind::Rejected } else { ErrorKind::Timeout };
+            assert_eq!((error.kind(), error.fate()), (kind, Fate::NotSent), "{error}");
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
 #[tokio::test]
 async fn a_call_of_a_promise_is_asked_about_once_it_is_known_what_that_is() {
     let world = world();

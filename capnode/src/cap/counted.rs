@@ -1,6 +1,7 @@
 //! Calls that are counted, which takes no description of them.
 
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use super::meter::{Counter, Direction, Meter, TableEntry};
@@ -47,13 +48,11 @@ impl Counted {
             }
             Err(response) => response,
         };
-        let has_begun = response.has_begun();
-        let watched = Response::handler(async move {
-            let outcome = response.outcome().await;
+        response.watched(move |response, cx| {
+            let outcome = ready!(response.poll(cx, None));
             told(&self, &outcome);
-            outcome
-        });
-        if has_begun { watched.begun() } else { watched }
+            Poll::Ready(outcome)
+        })
     }
 }
 

@@ -195,7 +195,7 @@ impl Import {
     /// Makes a request that the peer has to be asked for in another form; `None` for any other.
     fn reworded(self: &Arc<Self>, request: &mut Request) -> Option<Response> {
         let peer = self.capabilities().unwrap_or_default();
-        let reads_itself = request.args.is_read() && request.member.is_whole();
+        let reads_itself = request.reads_target();
         if peer.pipelines {
             return if reads_itself && self.id() <= 0 { self.read_lent(request) } else { None };
         }

@@ -1,9 +1,8 @@
 //! Layers: policies at the edge of a connection, which wrap nothing.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use super::Cap;
 use super::edge::Edge;
@@ -147,7 +146,7 @@ impl Layer {
     ) -> Response {
         call.apply_metadata(request);
         let began = Instant::now();
-        let mut response =
+        let response =
             match around(&*self.policy, Some(&call), Response::error, || way.deliver(request, first))
                 .outcome_now()
             {
@@ -157,15 +156,13 @@ impl Layer {
                 }
                 Err(response) => response,
             };
-        let (policy, has_begun) = (self.policy.clone(), response.has_begun());
-        let watched = Response::handler(async move {
+        let policy = self.policy.clone();
+        response.watched(move |response, cx| {
             let failed = |error| Poll::Ready(Err(error));
-            let outcome =
-                poll_fn(|cx| around(&*policy, Some(&call), failed, || response.poll(cx, None))).await;
+            let outcome = ready!(around(&*policy, Some(&call), failed, || response.poll(cx, None)));
             tell_outcome(&*policy, &mut call, &outcome, began.elapsed());
-            outcome
-        });
-        if has_begun { watched.begun() } else { watched }
+            Poll::Ready(outcome)
+        })
     }
 }
 

@@ -98,7 +98,6 @@ impl<G: Gate> Method for Held<G> {
         polled
     }
 
-    #[cfg(feature = "host")]
     fn give_up(mut self: Pin<&mut Self>) -> bool {
         self.response.take().is_none_or(Response::give_up)
     }

@@ -104,6 +104,11 @@ pub(crate) trait RequestTarget: Send + Sync {
         None
     }
 
+    /// Returns what the object has come to stand for, if it stands for a promise that is resolved.
+    fn resolved(&self, _local: &Local) -> Option<Cap> {
+        None
+    }
+
     /// A name for the kind of object, for messages.
     fn name(&self) -> &'static str;
 

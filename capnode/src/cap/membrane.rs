@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -22,7 +22,7 @@ use super::policy::{
 use super::promise::{Asked, Holder, Promise};
 use super::property::PropertyRef;
 use super::request::{Args, Request};
-use super::response::{FirstPoll, Reply, Response};
+use super::response::{FirstPoll, Outcome, Reply, Response};
 use super::stream::{Acknowledge, Chunk, Item, ReadEnd, Source};
 use super::{Cap, Kind, depth, too_many};
 use crate::bounds;
@@ -79,6 +79,8 @@ pub(super) struct Wrapper {
     is_promised: bool,
     /// The target; `None` once the membrane is revoked.
     target: Mutex<Option<Cap>>,
+    /// What stands for the resolution of the target, once somebody has asked for it.
+    resolved: OnceLock<Cap>,
     line: Line,
 }
 
@@ -171,13 +173,19 @@ impl Border {
         Some(target.unwrap_or_else(|| Cap::broken(self.closed())))
     }
 
+    /// Returns what stands on this side for the resolution of a promise on the side `side`.
+    fn stand_in(self: &Arc<Self>, resolution: Cap, side: Side) -> Cap {
+        self.unwrap(&resolution, side.other()).unwrap_or_else(|| self.wrapper(resolution, side, false))
+    }
+
     /// Returns the wrapper of a target on the side `side`: the same one as long as it lives.
     fn wrapper(self: &Arc<Self>, target: Cap, side: Side, is_result: bool) -> Cap {
         let kind = target.ref_kind();
         let id = target.object_id();
         let is_promised = matches!(target.0, Kind::Promise(_) | Kind::Property(_));
-        let (target, line) = (Mutex::new(Some(target)), Line::default());
-        let new = Arc::new(Wrapper { border: self.clone(), side, id, is_result, is_promised, target, line });
+        let (border, target, line) = (self.clone(), Mutex::new(Some(target)), Line::default());
+        let resolved = OnceLock::new();
+        let new = Arc::new(Wrapper { border, side, id, is_result, is_promised, target, resolved, line });
         let (found, ended) = {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
@@ -236,24 +244,48 @@ impl Border {
         &self,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Error>>,
     ) -> Result<T, Error> {
-        let mut ended: Option<Ended> = None;
-        poll_fn(|cx| {
-            let revoked = match &mut ended {
-                None => self.ended(),
-                Some(ended) => ended.poll(cx),
-            };
-            if let Some(error) = revoked {
+        let mut ended = None;
+        poll_fn(|cx| self.poll_until_revoked(&mut ended, cx, &mut poll)).await?
+    }
+
+    /// Polls, unless it is revoked. `ended` is there from the first poll on that has to wait.
+    fn poll_until_revoked<T>(
+        &self,
+        ended: &mut Option<Ended>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, Error>> {
+        let revoked = match ended {
+            None => self.ended(),
+            Some(ended) => ended.poll(cx),
+        };
+        if let Some(error) = revoked {
+            return Poll::Ready(Err(error));
+        }
+        let polled = poll(cx);
+        if polled.is_pending() && ended.is_none() {
+            if let Some(error) = ended.insert(Ended::new(self)).poll(cx) {
                 return Poll::Ready(Err(error));
             }
-            let polled = poll(cx);
-            if polled.is_pending() && ended.is_none() {
-                if let Some(error) = ended.insert(Ended::new(self)).poll(cx) {
-                    return Poll::Ready(Err(error));
-                }
-            }
-            polled
-        })
-        .await
+        }
+        polled.map(Ok)
+    }
+
+    /// Polls the response to a request, unless it is revoked: then it is given up, and the error says whether it may have
+    /// run. A read of the target waits for a call, which may have.
+    fn poll_response(
+        &self,
+        ended: &mut Option<Ended>,
+        response: &mut Response,
+        reads_target: bool,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Response, &mut Context<'_>) -> Poll<Outcome>,
+    ) -> Poll<Outcome> {
+        let polled = ready!(self.poll_until_revoked(ended, cx, |cx| poll(response, cx)));
+        Poll::Ready(polled.unwrap_or_else(|revoked| {
+            let not_sent = response.take().give_up() && !reads_target;
+            Err(if not_sent { revoked.with_fate(Fate::NotSent) } else { revoked })
+        }))
     }
 
     fn closed(&self) -> Error {
@@ -296,24 +328,38 @@ impl Wrapper {
         lock(&self.target).clone()
     }
 
+    /// Returns what stands for the target, if that has become something else since it was wrapped.
+    fn resolved(&self) -> Option<Cap> {
+        if let Some(resolved) = self.resolved.get() {
+            return Some(resolved.clone());
+        }
+        let settled = self.target()?.settled();
+        if settled.object_id() == self.id {
+            return None;
+        }
+        let stand_in = self.border.stand_in(settled, self.side);
+        Some(self.resolved.get_or_init(|| stand_in).clone())
+    }
+
     /// Makes a request of a promise, which is one of its resolution, so that it has one place among all that are made of
     /// that. `None` if the target is no promise.
     fn request_promised(&self, request: &mut Request) -> Option<Response> {
-        let reads_result = self.is_result && request.args.is_read() && request.member.is_whole();
+        let reads_target = request.reads_target();
+        let reads_result = self.is_result && reads_target;
         let target = self.target().filter(|_| !reads_result)?;
         let nearer = target.behind_promise(request)?;
         let (border, side) = (self.border.clone(), self.side);
-        let arrival = move |to: Cap, request: Request| {
-            let home = border.unwrap(&to, side.other());
-            home.unwrap_or_else(|| border.wrapper(to, side, false)).forward(request)
-        };
+        let arrival = move |to, request| border.stand_in(to, side).forward(request);
         let Some(promise) = nearer.promise() else { return Some(arrival(nearer, request.take())) };
         if let Err(error) = write_request(&target, request) {
             return Some(Response::error(error));
         }
-        let mut response = Promise::request_by(promise, request.take(), Some(Box::new(arrival)));
-        let border = self.border.clone();
-        Some(Response::handler(async move { border.until_revoked(|cx| response.poll(cx, None)).await }))
+        let response = Promise::request_by(promise, request.take(), Some(Box::new(arrival)));
+        let (border, mut ended) = (self.border.clone(), None);
+        Some(response.watched(move |response, cx| {
+            border
+                .poll_response(&mut ended, response, reads_target, cx, |response, cx| response.poll(cx, None))
+        }))
     }
 
     /// Takes all that a request carries across.
@@ -363,22 +409,21 @@ impl Wrapper {
             }
         }
         let (border, side) = (self.border.clone(), self.side);
-        let began = Instant::now();
-        let mut response =
-            around(&*border.policy, call.as_ref(), Response::error, || target.forward(request));
-        Response::handler(async move {
+        let (began, mut ended, reads_target) = (Instant::now(), None, request.reads_target());
+        let response = around(&*border.policy, call.as_ref(), Response::error, || target.forward(request));
+        response.watched(move |response, cx| {
             let crossed = |reply: Reply| border.cross_payload(reply.into_body()?, side);
             let failed = |error| Poll::Ready(Err(error));
-            let step = |cx: &mut Context<'_>| {
+            let step = |response: &mut Response, cx: &mut Context<'_>| {
                 around(&*border.policy, call.as_ref(), failed, || response.poll(cx, None))
             };
-            let outcome = border.until_revoked(step).await;
+            let outcome = ready!(border.poll_response(&mut ended, response, reads_target, cx, step));
             let outcome = outcome.and_then(crossed).map(Reply::Wire);
             let outcome = outcome.map_err(|error| border.cross_error(error, side));
             if let Some(call) = &mut call {
                 tell_outcome(&*border.policy, call, &outcome, began.elapsed());
             }
-            outcome
+            Poll::Ready(outcome)
         })
     }
 
@@ -420,7 +465,7 @@ impl Gate for Wrapper {
         if let Err(error) = self.cross_request(&target, &mut request) {
             return (Response::error(error), false);
         }
-        if self.is_result && request.args.is_read() && request.member.is_whole() {
+        if self.is_result && request.reads_target() {
             return (self.pass(target, request, None), false);
         }
         let direction = match self.side {
@@ -479,6 +524,11 @@ impl RequestTarget for WrapperTarget {
             depth::with_hop_limit(|| relay(slot, for_both, |slot| target.watch(slot)));
         }
         Vec::new()
+    }
+
+    fn resolved(&self, local: &Local) -> Option<Cap> {
+        let resolved = local.clone().downcast::<Wrapper>()?.resolved()?;
+        Some(resolved.settled())
     }
 
     fn pipelines(&self, local: &Local) -> bool {

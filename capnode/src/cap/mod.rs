@@ -280,6 +280,17 @@ impl Cap {
         }
     }
 
+    /// Returns the resolution of a promise, also of one behind a membrane: the reference by which others are compared with
+    /// this one. It takes locks, and may run user code.
+    fn settled(&self) -> Cap {
+        let nearest = self.nearest();
+        let resolved = match &nearest.0 {
+            Kind::Local(local) => depth::with_hop_limit(|| local.target.resolved(local)).flatten(),
+            _ => None,
+        };
+        resolved.unwrap_or(nearest)
+    }
+
     pub(crate) fn promise(&self) -> Option<&Arc<Promise>> {
         match &self.0 {
             Kind::Promise(promise) => Some(promise),
@@ -430,7 +441,7 @@ fn too_many() -> Error {
 
 impl PartialEq for Cap {
     fn eq(&self, other: &Self) -> bool {
-        self.nearest().object_id() == other.nearest().object_id()
+        self.settled().object_id() == other.settled().object_id()
     }
 }
 
@@ -438,7 +449,7 @@ impl Eq for Cap {}
 
 impl Hash for Cap {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.nearest().object_id().hash(state);
+        self.settled().object_id().hash(state);
     }
 }
 

@@ -206,11 +206,19 @@ impl Request {
         std::mem::replace(self, Self::read(Member::Path(Path::Empty)))
     }
 
+    /// Returns `true` for a read of the target itself, and not of a member.
+    pub(super) fn reads_target(&self) -> bool {
+        self.args.is_read() && self.member.is_whole()
+    }
+
     /// Returns the error of the request if `why` ended its target. The request has not been sent, even if the call that
     /// was to give the target may have run; only a read of that call's outcome keeps the fate of `why`.
     pub(super) fn failing_with(&self, why: Error) -> Error {
-        let for_itself = self.args.is_read() && self.member.is_whole();
-        if why.fate() == Fate::MayHaveRun && !for_itself { why.with_fate(Fate::NotSent) } else { why }
+        if why.fate() == Fate::MayHaveRun && !self.reads_target() {
+            why.with_fate(Fate::NotSent)
+        } else {
+            why
+        }
     }
 
     /// Returns the request on its way to the value of a property; `None` if too many properties were on it.

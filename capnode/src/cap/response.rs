@@ -114,7 +114,6 @@ pub(crate) trait Method: Send {
     }
 
     /// Gives it up, before it is dropped. Returns `true` if nothing has begun.
-    #[cfg(feature = "host")]
     fn give_up(self: Pin<&mut Self>) -> bool {
         false
     }
@@ -168,6 +167,23 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
         let this = self.project();
         this.method.poll(cx).map(|result| (this.reply)(result, *this.typed, place))
+    }
+}
+
+/// A response that another one is watched by. Giving it up gives up the one inside.
+struct Watched<P> {
+    response: Response,
+    poll: P,
+}
+
+impl<P: FnMut(&mut Response, &mut Context<'_>) -> Poll<Outcome> + Send + Unpin> Method for Watched<P> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, _: ResultSlot<'_>) -> Poll<Outcome> {
+        let Self { response, poll } = &mut *self;
+        poll(response, cx)
+    }
+
+    fn give_up(mut self: Pin<&mut Self>) -> bool {
+        self.response.take().give_up()
     }
 }
 
@@ -299,6 +315,24 @@ impl Response {
         Self::with_method(MethodInfo::LIBRARY, method)
     }
 
+    /// Returns the response whose outcome `poll` makes of this one.
+    pub(super) fn watched(
+        self,
+        poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<Outcome> + Send + Unpin + 'static,
+    ) -> Self {
+        let has_begun = self.has_begun();
+        let mut watched = Self::of_method(Box::pin(Watched { response: self, poll }));
+        if let State::Handler(handler) = &mut watched.0 {
+            handler.begun = has_begun;
+        }
+        watched
+    }
+
+    /// Takes the response out, and leaves one that has ended.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self(State::Ready(None)))
+    }
+
     /// Returns the response of work of the library's own in which no user code runs.
     #[cfg(feature = "host")]
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
@@ -400,14 +434,6 @@ impl Response {
         matches!(&self.0, State::Sent(pending) if pending.has_begun())
     }
 
-    /// Returns the response of a handler as of one that was polled with its request.
-    pub(super) fn begun(mut self) -> Self {
-        if let State::Handler(handler) = &mut self.0 {
-            handler.begun = true;
-        }
-        self
-    }
-
     /// Starts the response for a caller that does not wait yet.
     pub(crate) fn start_unawaited(self) -> Result<Outcome, Self> {
         self.start(&mut Context::from_waker(Waker::noop()), None)
@@ -449,11 +475,11 @@ impl Response {
 
     /// Gives it up, as dropping it does. Returns `true` if it was a call that still waited for room or for a decision, and
     /// so was not sent.
-    #[cfg(feature = "host")]
     pub(crate) fn give_up(mut self) -> bool {
         match &mut self.0 {
             State::Sent(pending) => pending.give_up(),
             State::Queued(queued) => queued.give_up(),
+            #[cfg(feature = "tokio")]
             State::Own(Own(Some(method))) => method.as_mut().give_up(),
             State::Handler(handler) => {
                 handler.method.as_mut().is_some_and(|method| method.as_mut().give_up())
@@ -473,16 +499,14 @@ impl Response {
             Ok(timer) => timer,
             Err(error) => return Self::error(error),
         };
-        let mut running = self.started();
-        Self::handler(poll_fn(move |cx| {
+        self.started().watched(move |running, cx| {
             if let Poll::Ready(outcome) = running.poll(cx, None) {
                 return Poll::Ready(outcome);
             }
             ready!(timer.as_mut().poll(cx));
-            let given_up = std::mem::replace(&mut running, Self(State::Ready(None)));
-            let fate = if given_up.give_up() { Fate::NotSent } else { Fate::MayHaveRun };
+            let fate = if running.take().give_up() { Fate::NotSent } else { Fate::MayHaveRun };
             Poll::Ready(Err(context::late().with_fate(fate)))
-        }))
+        })
     }
 
     /// Returns the response: without a clock there is no time to keep.

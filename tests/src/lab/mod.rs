@@ -651,8 +651,8 @@ impl Lab for Laboratory {
     }
     async fn resolve(&self) {
         let promised = std::mem::take(&mut *lock(&self.promised));
-        for resolver in promised {
-            resolver.resolve(self.new_one());
+        for (number, resolver) in promised.into_iter().enumerate() {
+            resolver.resolve(if number == 0 { self.itself() } else { self.new_one() });
         }
     }
     async fn ids(&self, count: u32) -> Vec<u32> {
