@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use capnode::transport::{Channels, channels};
 use capnode::{
-    Bytes, CallInfo, Cap, Client as _, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node, Policy,
-    connect, connect_over, context, membrane,
+    Bytes, CallInfo, Cap, Client as _, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node,
+    NodeBuilder, Policy, connect, connect_over, context, membrane, policy,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -486,20 +486,28 @@ async fn a_deadline_is_that_of_the_connection_or_the_call_whichever_is_earlier()
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_room_until_its_deadline_has_not_been_sent() {
+    waits_for_room(Node::builder()).await;
+    waits_for_room(Node::builder().layer(policy::log(|_, _, _| {}))).await;
+}
+
+async fn waits_for_room(node: NodeBuilder) {
     // Nobody reads on the other side: the first is being written, and the second fills the room at the latest.
     let (near, _far) = tokio::io::duplex(1);
-    let node = Node::builder().limits(Limits::default().unwritten_bytes_soft(1)).build();
+    let node = node.limits(Limits::default().unwritten_bytes_soft(1)).build();
     let near = capnode::transport::lines(near);
     let station: StationClient = node.connect_over(near).await.unwrap();
-    let at = (Instant::now() + Duration::from_millis(100)).into_std();
-    let calls = [0, 1, 2].map(|_| tokio::spawn(station.hang().deadline(at).into_future()));
+    let limit = Duration::from_millis(100);
+    let at = (Instant::now() + limit).into_std();
+    let mut calls = [0, 1, 2].map(|_| station.hang().deadline(at)).into_iter().collect::<Vec<_>>();
+    calls.push(station.hang().timeout(limit));
+    let calls = calls.into_iter().map(|call| tokio::spawn(call.into_future())).collect::<Vec<_>>();
     let mut fates = Vec::new();
     for call in calls {
         let error = call.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         fates.push(error.fate());
     }
-    assert_eq!((fates[0], fates[2]), (Fate::MayHaveRun, Fate::NotSent));
+    assert_eq!((fates[0], &fates[2..]), (Fate::MayHaveRun, &[Fate::NotSent; 2][..]));
 }
 
 /// Lets a call through that a named user has made, and notes what it was told.
@@ -647,6 +655,39 @@ async fn what_nobody_awaits_is_dropped_at_its_deadline_in_this_program_too() {
         if let Some(held) = held {
             assert_eq!(held.read::<()>().await.unwrap_err().kind(), ErrorKind::Timeout);
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_a_scope_ends_at_the_deadline_that_it_inherits() {
+    let (station, mut drops) = Stop::last();
+    let (ended, mut ends) = unbounded_channel();
+    // What the handler leaves behind: a call with no limit of its own, one with a later one, and one with an earlier one.
+    let leaves = capnode::Func::<fn() -> ()>::new(move || {
+        let (station, ended) = (station.clone(), ended.clone());
+        async move {
+            let (began, context) = (Instant::now(), context().unwrap());
+            let at = |seconds| (began + Duration::from_secs(seconds)).into_std();
+            let calls = [
+                station.hang(),
+                station.hang().deadline(at(90)),
+                station.hang().deadline(at(90)).deadline(at(30)),
+            ];
+            for call in calls {
+                let (scope, ended) = (context.clone(), ended.clone());
+                tokio::spawn(scope.scope(async move {
+                    let error = call.await.unwrap_err();
+                    ended.send((error.kind(), error.fate(), began.elapsed().as_secs())).unwrap();
+                }));
+            }
+        }
+    });
+    leaves.call().timeout(Duration::from_secs(60)).await.unwrap();
+    for seconds in [30, 60, 60] {
+        let end = tokio::time::timeout(Duration::from_secs(200), ends.recv()).await;
+        let end = end.expect("a call goes on beyond its deadline").unwrap();
+        assert_eq!(end, (ErrorKind::Timeout, Fate::MayHaveRun, seconds));
+        drops.recv().await.unwrap();
     }
 }
 

@@ -131,17 +131,20 @@ pub fn rederived<T: Rederived, F>(call: Call<T, F>) -> Call<T, F> {
 
 impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
-        let limit = cap.call_time();
+        let (limit, context) = (cap.call_time(), inherited());
+        // A handler is dropped at its deadline, but what it leaves behind in its context is not.
+        #[cfg(feature = "tokio")]
+        let ends_at = context.as_ref().and_then(CallContext::ends_at);
         let state = match args {
             Ok(args) => {
-                let (context, timed) = (inherited(), limit.is_some());
+                let timed = limit.is_some();
                 let options = CallOptions { context, timed, ..CallOptions::NONE };
                 State::Unsent(cap.clone(), Request { member, args, typed: true, options })
             }
             Err(error) => State::Sent(Response::error(member.explain(error))),
         };
         #[cfg(feature = "host")]
-        let timeout = limit.map(Timeout::After);
+        let timeout = limit.map(Timeout::After).or_else(|| ends_at.map(Timeout::Until));
         #[cfg(not(feature = "host"))]
         let timeout = None;
         Self { state, timeout, result: PhantomData }
@@ -248,7 +251,12 @@ impl<T, F> Call<T, F> {
     pub fn deadline(mut self, at: crate::runtime::StdInstant) -> Self {
         let at = crate::runtime::from_std(at);
         self.set_deadline(at);
-        self.timeout.get_or_insert(Timeout::Until(at));
+        match &mut self.timeout {
+            Some(Timeout::Until(other)) => *other = at.min(*other),
+            timeout => {
+                timeout.get_or_insert(Timeout::Until(at));
+            }
+        }
         self
     }
 
