@@ -228,3 +228,19 @@ async fn npms_server_takes_ours_and_gives_them_back() {
     let back: Response = soon(tour.invoke("echo", (response.clone(),)).into_future()).await.unwrap();
     assert_eq!(back, response);
 }
+
+#[tokio::test]
+async fn a_body_whose_reading_was_dropped_is_read_already() {
+    let (mut writer, reader) = capnode::pipe::<Bytes>();
+    let body = Body::from(reader);
+    let mut reading = Box::pin(body.clone().read_to_end(100));
+    writer.write(Bytes::from(vec![1])).await.unwrap();
+    tokio::select! {
+        biased;
+        read = &mut reading => panic!("{read:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    drop(reading);
+    let error = soon(body.read_to_end(100)).await.unwrap_err();
+    assert_eq!(error.message(), "the body was read already, and can be read once");
+}
