@@ -17,11 +17,17 @@ pub use crate::cap::interface::{Ancestors, Interface, Method, Parent, Piece};
 pub use crate::cap::response::Response;
 pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
 pub use crate::interface::call::{CallOf, Rederived, call, read, rederived};
+#[cfg(feature = "describe")]
+pub use crate::interface::describe::{
+    Described, Description, Member, OfDescribed, OfUndescribed, Shape, Shaped,
+};
 pub use crate::interface::func::func;
 pub use crate::interface::into_reader::reader;
 pub use crate::interface::{
     AnInterface, Invocation, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };
+#[cfg(feature = "describe")]
+pub use core::option::Option::{None, Some};
 // Bounds of public functions and what they give, which the macro's output does not name.
 pub use crate::cap::meter::{Counter, Meter};
 pub use crate::interface::args::{Args, ArgsDecoder, BorrowedArg, EncodedArgs, IntoArg, IntoArgs};

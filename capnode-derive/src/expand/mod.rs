@@ -4,6 +4,8 @@
 //! `__private` there, so that they mean the same in every crate and module.
 
 mod client;
+#[cfg(feature = "describe")]
+mod describe;
 mod dispatch;
 mod fallback;
 mod given;
@@ -76,6 +78,10 @@ impl<'a> Expansion<'a> {
         let client_impls = self.client_impls();
         let serving = self.serving();
         let supertraits = (!self.is_fallback).then(|| self.supertraits());
+        #[cfg(feature = "describe")]
+        let description = self.description();
+        #[cfg(not(feature = "describe"))]
+        let description = TokenStream::new();
         quote! {
             #trait_
             #client
@@ -86,6 +92,7 @@ impl<'a> Expansion<'a> {
                 use #krate::__private as __p;
                 #client_impls
                 #serving
+                #description
                 #supertraits
             };
         }
