@@ -25,10 +25,14 @@ pub struct Member {
     pub name: &'static str,
     pub docs: &'static str,
     pub is_property: bool,
-    pub arguments: &'static [(&'static str, fn() -> Shape)],
+    pub arguments: &'static [Argument],
     pub result: fn() -> Shape,
     pub error: Option<fn() -> Shape>,
 }
+
+/// The name of an argument, and its type.
+#[doc(hidden)]
+pub type Argument = (&'static str, fn() -> Shape);
 
 /// A type of a description. Its parts are functions, so that interfaces can mention each other.
 #[doc(hidden)]
