@@ -173,6 +173,8 @@ mod caller;
 mod cap;
 #[cfg(feature = "host")]
 mod connection;
+#[cfg(feature = "describe")]
+pub mod describe;
 mod dialect;
 #[cfg(feature = "host")]
 mod driver;
@@ -243,8 +245,6 @@ pub use dialect::Dialect;
 pub use error::{CallError, Error, ErrorKind, Fate, Fault};
 pub use interface::args::UntypedArgs;
 pub use interface::call::{Call, Failed};
-#[cfg(feature = "describe")]
-pub use interface::describe::describe;
 pub use interface::func::{Func, IntoFallibleFunc, IntoFunc, PlainFunc};
 pub use interface::into_reader::IntoReader;
 pub use interface::map::{Element, Elements, Mapped};

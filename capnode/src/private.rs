@@ -18,8 +18,9 @@ pub use crate::cap::response::Response;
 pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
 pub use crate::interface::call::{CallOf, Rederived, call, read, rederived};
 #[cfg(feature = "describe")]
-pub use crate::interface::describe::{
-    Described, Description, Member, OfDescribed, OfUndescribed, Shape, Shaped,
+pub use crate::describe::{
+    Collector, Described, IfOther, IfSame, Known, Member, OfDeclared, OfDescribed, OfKnown, OfUnknown, Outline, Same,
+    Shape, Shaped, Shaping, mention, name_of, ts_rs,
 };
 pub use crate::interface::func::func;
 pub use crate::interface::into_reader::reader;
@@ -28,6 +29,8 @@ pub use crate::interface::{
 };
 #[cfg(feature = "describe")]
 pub use core::option::Option::{None, Some};
+#[cfg(feature = "describe")]
+pub use std::string::String;
 // Bounds of public functions and what they give, which the macro's output does not name.
 pub use crate::cap::meter::{Counter, Meter};
 pub use crate::interface::args::{Args, ArgsDecoder, BorrowedArg, EncodedArgs, IntoArg, IntoArgs};

@@ -1,154 +1,140 @@
-//! The description of an interface, for the feature `describe` alone.
+//! The description of an interface, for the feature `describe` alone: what its table does not say.
 
 use super::Expansion;
 use crate::model::{Method, Output};
-use crate::names::plain;
-use crate::types;
+use crate::types::{self, bare};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Attribute, Expr, ExprLit, GenericArgument, Lit, Meta, PathArguments, PathSegment, Type};
+use syn::{Attribute, Expr, ExprLit, GenericArgument, Lit, Meta, PathArguments, Type, TypePath};
 
 impl Expansion<'_> {
-    /// Returns the `impl` with the description. A stand-in has none.
+    /// Returns the outline, and the client's name for types of the user's that hold one. A stand-in has none.
     pub(super) fn description(&self) -> Option<TokenStream> {
-        if self.is_fallback || self.interface.item.generics.lifetimes().next().is_some() {
+        let generics = &self.interface.item.generics;
+        if self.is_fallback || generics.lifetimes().next().is_some() {
             return None;
         }
-        let client = &self.client_path;
-        let head = self.impl_of(quote!(__p::Described for #client));
-        let (name, docs) = (self.interface.name(), docs(&self.interface.item.attrs));
-        let members = self.interface.methods.iter().map(|method| self.member(method));
-        let parents = self.parents.iter().map(|parent| quote!(|| <#parent as __p::Described>::DESCRIPTION));
+        let (client, params) = (&self.client_path, &self.params);
+        let params = (!params.is_empty()).then(|| quote!(<#params>));
+        // A parameter has to say what it is: what stands for it is unknown here.
+        let predicates = self.clause().map(|clause| clause.predicates).unwrap_or_default().into_iter();
+        let described = self.interface.type_params().map(|param| quote!(#param: __p::ts_rs::TS));
+        let predicates: Vec<_> = predicates.map(ToTokens::into_token_stream).chain(described).collect();
+        let clause = (!predicates.is_empty()).then(|| quote!(where #(#predicates),*));
+        let docs = docs(&self.interface.item.attrs);
+        let given = self.interface.type_params().map(|param| asked(&quote!(#param), &[], &[]));
+        let parents = self.parents.iter().map(|parent| asked(&quote!(#parent), &[], &[]));
+        let members = self.interface.methods.iter().map(member);
         Some(quote! {
-            #head {
-                const DESCRIPTION: &'static __p::Description = &__p::Description {
-                    name: #name,
-                    docs: #docs,
-                    extends: &[#(#parents),*],
-                    members: &[#(#members),*],
-                };
-            }
+            const _: () = {
+                #[allow(unused_imports)]
+                use __p::{IfOther as _, IfSame as _, OfDeclared as _, OfDescribed as _, OfKnown as _, OfUnknown as _};
+                #[automatically_derived]
+                impl #params __p::Described for #client #clause {
+                    const OUTLINE: &'static __p::Outline = &__p::Outline {
+                        interface: <Self as __p::Client>::INTERFACE,
+                        docs: #docs,
+                        given: &[#(|| #given),*],
+                        extends: &[#(|| #parents),*],
+                        members: &[#(#members),*],
+                    };
+                }
+                #[automatically_derived]
+                impl #params __p::ts_rs::TS for #client #clause {
+                    type WithoutGenerics = Self;
+                    type OptionInnerType = Self;
+                    fn name(_: &__p::ts_rs::Config) -> __p::String { __p::name_of::<Self>() }
+                    fn inline(_: &__p::ts_rs::Config) -> __p::String { __p::name_of::<Self>() }
+                    fn visit_dependencies(_: &mut impl __p::ts_rs::TypeVisitor) { __p::mention::<Self>() }
+                }
+            };
         })
     }
+}
 
-    fn member(&self, method: &Method) -> TokenStream {
-        let (cfgs, name, docs) = (method.cfgs(), &method.wire_name, docs(&method.item.attrs));
-        let property = method.is_property();
-        let arguments = method.arguments.iter().map(|argument| {
-            let (name, ty) = (plain(&argument.name), self.described(&argument.written.ty));
-            quote!((#name, || #ty))
-        });
-        let (result, error) = match &method.output {
-            Output::Value(ty) => (Some(ty), None),
-            Output::Result(ty) => {
-                let mut parts = last(ty).into_iter().flat_map(parameters);
-                (parts.next(), parts.next())
-            }
-        };
-        let result = match result {
-            Some(ty) => self.described(ty),
-            // An alias that says it all by itself.
-            None => quote!(__p::Shape::Unknown("Result")),
-        };
-        let error = match error.map(|ty| self.described(ty)) {
-            Some(ty) => quote!(__p::Some(|| #ty)),
-            None => quote!(__p::None),
-        };
-        quote! {
-            #(#cfgs)* __p::Member {
-                name: #name,
-                docs: #docs,
-                is_property: #property,
-                arguments: &[#(#arguments),*],
-                result: || #result,
-                error: #error,
-            }
+fn member(method: &Method) -> TokenStream {
+    let (cfgs, docs) = (method.cfgs(), docs(&method.item.attrs));
+    let arguments = method.arguments.iter().map(|argument| described(&argument.written.ty));
+    let (result, error) = match &method.output {
+        Output::Value(ty) => (described(ty), quote!(__p::None)),
+        Output::Result(ty) => {
+            let written = written_parts(ty);
+            let [result, error] = [0, 1].map(|at| {
+                let part = if at == 0 { quote!(Ok) } else { quote!(Err) };
+                let part = quote!(<#ty as __p::IsResult>::#part);
+                let other = asked(&part, &[], &[]);
+                match written.get(at) {
+                    Some(written) => {
+                        let same = described(written);
+                        quote!((&&__p::Same::<#part, #written>(__p::PhantomData)).choose(|| #same, || #other))
+                    }
+                    None => other,
+                }
+            });
+            (result, quote!(__p::Some(|| #error)))
         }
-    }
-
-    /// Returns the code that describes a type. What the macro does not know by name is asked for what it is.
-    fn described(&self, ty: &Type) -> TokenStream {
-        let ty = types::bare(ty);
-        if let Some(signature) = types::func_signature(ty) {
-            let inputs = signature.inputs.iter().map(|input| self.described(&input.ty));
-            let result = types::result_of(signature).map(|ty| self.described(ty));
-            let result = result.unwrap_or_else(|| quote!(__p::Shape::Tuple(&[])));
-            return quote!(__p::Shape::Func(&[#(|| #inputs),*], || #result));
-        }
-        match ty {
-            Type::Reference(reference) => self.described(&reference.elem),
-            Type::Slice(slice) => self.of("List", &[&slice.elem]),
-            Type::Tuple(tuple) => {
-                let parts = tuple.elems.iter().map(|ty| self.described(ty));
-                quote!(__p::Shape::Tuple(&[#(|| #parts),*]))
-            }
-            Type::Path(path) => self.described_path(ty, path.path.segments.last()),
-            other => unknown(other),
-        }
-    }
-
-    fn described_path(&self, ty: &Type, last: Option<&PathSegment>) -> TokenStream {
-        let Some(last) = last else { return unknown(ty) };
-        let name = plain(&last.ident);
-        let parts: Vec<_> = parameters(last).collect();
-        match (name.as_str(), &parts[..]) {
-            ("Option", [one]) => self.of("Option", &[one]),
-            ("Vec" | "VecDeque" | "HashSet" | "BTreeSet", [one]) => self.of("List", &[one]),
-            ("HashMap" | "BTreeMap", [key, value]) => self.of("Map", &[key, value]),
-            ("Reader", [one]) => self.of("Reader", &[one]),
-            ("Writer", [one]) => self.of("Writer", &[one]),
-            ("Box" | "Arc" | "Rc", [one]) => self.described(one),
-            (_, []) if self.interface.type_params().any(|param| *param == last.ident) => unknown(ty),
-            (_, []) if types::is_primitive(&last.ident) || is_known(&name) => {
-                quote!(__p::Shape::Known(#name))
-            }
-            _ => {
-                let written = written(ty);
-                quote!({
-                    use __p::{OfDescribed as _, OfUndescribed as _};
-                    (&__p::Shaped::<#ty>(__p::PhantomData)).shape(#written)
-                })
-            }
-        }
-    }
-
-    fn of(&self, kind: &str, parts: &[&Type]) -> TokenStream {
-        let kind = quote::format_ident!("{kind}");
-        let parts = parts.iter().map(|ty| self.described(ty));
-        quote!(__p::Shape::#kind(#(|| #parts),*))
-    }
-}
-
-/// `true` for the types that every peer has, by the names that the library and std give them.
-fn is_known(name: &str) -> bool {
-    ["String", "Bytes", "Date", "BigInt", "Url", "Headers", "Value", "Cap"].contains(&name)
-}
-
-fn unknown(ty: &Type) -> TokenStream {
-    let written = written(ty);
-    quote!(__p::Shape::Unknown(#written))
-}
-
-fn written(ty: &Type) -> String {
-    ty.to_token_stream().to_string().replace(' ', "")
-}
-
-fn last(ty: &Type) -> Option<&PathSegment> {
-    match types::bare(ty) {
-        Type::Path(path) => path.path.segments.last(),
-        _ => None,
-    }
-}
-
-fn parameters(segment: &PathSegment) -> impl Iterator<Item = &Type> {
-    let arguments = match &segment.arguments {
-        PathArguments::AngleBracketed(angle) => Some(angle.args.iter()),
-        _ => None,
     };
-    arguments.into_iter().flatten().filter_map(|argument| match argument {
-        GenericArgument::Type(ty) => Some(ty),
+    quote! {
+        #(#cfgs)* __p::Member {
+            docs: #docs,
+            arguments: &[#(|| #arguments),*],
+            result: || #result,
+            error: #error,
+        }
+    }
+}
+
+/// Returns the code that describes a type.
+fn described(ty: &Type) -> TokenStream {
+    let of = |kind: TokenStream, ty: &Type| {
+        let part = described(ty);
+        quote!(__p::Shape::#kind(|| #part))
+    };
+    match bare(ty) {
+        Type::Reference(reference) => described(&reference.elem),
+        Type::Slice(slice) => of(quote!(List), &slice.elem),
+        Type::Array(array) => {
+            let (part, len) = (described(&array.elem), &array.len);
+            quote!(__p::Shape::Array(|| #part, #len))
+        }
+        Type::Tuple(tuple) if !tuple.elems.is_empty() => {
+            let parts = tuple.elems.iter().map(described);
+            quote!(__p::Shape::Tuple(&[#(|| #parts),*]))
+        }
+        ty => {
+            let parts = written_parts(ty);
+            let shapes: Vec<_> = match &parts[..] {
+                [Type::FnPtr(signature)] => {
+                    let inputs = signature.inputs.iter().map(|input| described(&input.ty));
+                    let result = types::result_of(signature).map_or_else(|| asked(&quote!(()), &[], &[]), described);
+                    inputs.chain([result]).collect()
+                }
+                parts => parts.iter().map(|ty| described(ty)).collect(),
+            };
+            asked(&ty.to_token_stream(), &parts, &shapes)
+        }
+    }
+}
+
+/// Returns the code that asks a type what it is.
+fn asked(ty: &TokenStream, parts: &[&Type], shapes: &[TokenStream]) -> TokenStream {
+    let written = ty.to_string().replace(' ', "");
+    quote! {
+        (&&&&__p::Shaped::<#ty, (#(__p::PhantomData<#parts>,)*)>(__p::PhantomData)).shape(#written, &[#(|| #shapes),*])
+    }
+}
+
+/// Returns the types that are written as parameters of a type.
+fn written_parts(ty: &Type) -> Vec<&Type> {
+    let Type::Path(TypePath { qself: None, path }) = bare(ty) else { return Vec::new() };
+    let Some(PathArguments::AngleBracketed(angle)) = path.segments.last().map(|last| &last.arguments) else {
+        return Vec::new();
+    };
+    let types = angle.args.iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(bare(ty)),
         _ => None,
-    })
+    });
+    types.collect()
 }
 
 /// Returns the text of doc comments, less the space that each line begins with.

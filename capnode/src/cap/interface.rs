@@ -352,6 +352,18 @@ impl Interface {
         Self { name, identity, methods, ancestors: &[], parents: &[] }
     }
 
+    /// Returns what tells the interface from all others in this program.
+    #[cfg(feature = "describe")]
+    pub(crate) fn identity(&self) -> &'static str {
+        self.identity
+    }
+
+    /// Returns its own methods, and places without one.
+    #[cfg(feature = "describe")]
+    pub(crate) fn methods(&self) -> &'static [Method] {
+        self.methods
+    }
+
     /// Adds the interfaces that this one extends. Its client dereferences to that of the first parent, and has the
     /// methods `casts` that give the others.
     ///

@@ -3,8 +3,6 @@
 pub(crate) mod args;
 pub(crate) mod call;
 pub(crate) mod client;
-#[cfg(feature = "describe")]
-pub(crate) mod describe;
 mod dispatch;
 mod from_cap;
 pub(crate) mod func;
