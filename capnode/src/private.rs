@@ -15,13 +15,13 @@ pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use crate::cap::interface::{Ancestors, Interface, Method, Parent, Piece};
 pub use crate::cap::response::Response;
-pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
-pub use crate::interface::call::{CallOf, Rederived, call, read, rederived};
 #[cfg(feature = "describe")]
 pub use crate::describe::{
-    Collector, Described, IfOther, IfSame, Known, Member, OfDeclared, OfDescribed, OfKnown, OfUnknown, Outline, Same,
-    Shape, Shaped, Shaping, mention, name_of, ts_rs,
+    Collector, Described, IfOther, IfSame, Known, Member, OfDeclared, OfDescribed, OfKnown, OfUnknown,
+    Outline, Same, Shape, Shaped, Shaping, mention, name_of, ts_rs,
 };
+pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
+pub use crate::interface::call::{CallOf, Rederived, call, read, rederived};
 pub use crate::interface::func::func;
 pub use crate::interface::into_reader::reader;
 pub use crate::interface::{

@@ -106,7 +106,8 @@ fn described(ty: &Type) -> TokenStream {
             let shapes: Vec<_> = match &parts[..] {
                 [Type::FnPtr(signature)] => {
                     let inputs = signature.inputs.iter().map(|input| described(&input.ty));
-                    let result = types::result_of(signature).map_or_else(|| asked(&quote!(()), &[], &[]), described);
+                    let result =
+                        types::result_of(signature).map_or_else(|| asked(&quote!(()), &[], &[]), described);
                     inputs.chain([result]).collect()
                 }
                 parts => parts.iter().map(|ty| described(ty)).collect(),
@@ -126,7 +127,7 @@ fn asked(ty: &TokenStream, parts: &[&Type], shapes: &[TokenStream]) -> TokenStre
 
 /// Returns the types that are written as parameters of a type.
 fn written_parts(ty: &Type) -> Vec<&Type> {
-    let Type::Path(TypePath { qself: None, path }) = bare(ty) else { return Vec::new() };
+    let Type::Path(TypePath { qself: None, path, .. }) = bare(ty) else { return Vec::new() };
     let Some(PathArguments::AngleBracketed(angle)) = path.segments.last().map(|last| &last.arguments) else {
         return Vec::new();
     };

@@ -360,7 +360,7 @@ impl Interface {
 
     /// Returns its own methods, and places without one.
     #[cfg(feature = "describe")]
-    pub(crate) fn methods(&self) -> &'static [Method] {
+    pub(crate) fn own_methods(&self) -> &'static [Method] {
         self.methods
     }
 

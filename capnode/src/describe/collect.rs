@@ -7,11 +7,11 @@ use std::mem;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-use super::shape::{Described, Outline, Shape, Shaping};
-use super::wire_form::corrected;
 use super::form::{
     Argument, Declaration, Description, InterfaceDescription, MemberDescription, Type, VERSION,
 };
+use super::shape::{Described, Outline, Shape, Shaping};
+use super::wire_form::corrected;
 
 thread_local! {
     /// Interfaces that a type of the user's mentions: `ts-rs` passes on no more than types that it knows.
@@ -93,7 +93,7 @@ impl Collector {
         self.interfaces.insert(name.clone(), (identity.clone(), empty));
         self.place.clone_from(&name);
         let extends: Vec<_> = outline.extends.iter().filter_map(|parent| self.parent(*parent)).collect();
-        let methods = outline.interface.methods().iter().filter(|method| !method.name.is_empty());
+        let methods = outline.interface.own_methods().iter().filter(|method| !method.name.is_empty());
         let members = methods.zip(outline.members).map(|(method, member)| {
             self.place = format!("{name}.{}", method.name);
             let arguments = method.args.iter().zip(member.arguments);
@@ -245,7 +245,8 @@ impl Description {
         merge(&mut self.interfaces, interfaces, |interface| &interface.name, &mut self.problems);
         merge(&mut self.types, types, |declaration| &declaration.name, &mut self.problems);
         let both = self.types.iter().filter(|ty| self.interfaces.iter().any(|other| other.name == ty.name));
-        let both = both.map(|ty| format!("an interface and a type are named `{}`: rename one of them", ty.name));
+        let both =
+            both.map(|ty| format!("an interface and a type are named `{}`: rename one of them", ty.name));
         self.problems.extend(both);
         self
     }

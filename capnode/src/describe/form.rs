@@ -143,7 +143,8 @@ impl Description {
     pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
         let description: Self = serde_json::from_str(json)?;
         if description.version > VERSION {
-            let error = format!("a description of version {}: this library reads {VERSION}", description.version);
+            let error =
+                format!("a description of version {}: this library reads {VERSION}", description.version);
             return Err(serde::de::Error::custom(error));
         }
         Ok(description)

@@ -22,7 +22,7 @@ macro_rules! plain {
             }
 
             fn inline(config: &Config) -> String {
-                Self::name(config)
+                <Self as TS>::name(config)
             }
         }
     )* };
@@ -54,7 +54,7 @@ macro_rules! streams {
             }
 
             fn inline(config: &Config) -> String {
-                Self::name(config)
+                <Self as TS>::name(config)
             }
 
             fn visit_generics(visitor: &mut impl TypeVisitor)
@@ -105,7 +105,7 @@ macro_rules! functions {
             }
 
             fn inline(config: &Config) -> String {
-                Self::name(config)
+                <Self as TS>::name(config)
             }
 
             #[allow(unused_variables)]

@@ -12,17 +12,82 @@ const WRITE: &str = "CAPNODE_WRITE";
 
 /// Words that no parameter may have as its name.
 const RESERVED: &[&str] = &[
-    "arguments", "await", "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete", "do",
-    "else", "enum", "eval", "export", "extends", "false", "finally", "for", "function", "if", "implements", "import",
-    "in", "instanceof", "interface", "let", "new", "null", "package", "private", "protected", "public", "return",
-    "static", "super", "switch", "this", "throw", "true", "try", "typeof", "var", "void", "while", "with", "yield",
+    "arguments",
+    "await",
+    "break",
+    "case",
+    "catch",
+    "class",
+    "const",
+    "continue",
+    "debugger",
+    "default",
+    "delete",
+    "do",
+    "else",
+    "enum",
+    "eval",
+    "export",
+    "extends",
+    "false",
+    "finally",
+    "for",
+    "function",
+    "if",
+    "implements",
+    "import",
+    "in",
+    "instanceof",
+    "interface",
+    "let",
+    "new",
+    "null",
+    "package",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "static",
+    "super",
+    "switch",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "typeof",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
 ];
 
 /// Names that TypeScript or the file itself has.
 const TAKEN: &[&str] = &[
-    "any", "Array", "bigint", "Blob", "boolean", "Date", "Error", "Extract", "Headers", "never", "number", "Promise",
-    "ReadableStream", "Record", "Request", "Response", "RpcStub", "RpcTarget", "string", "Uint8Array", "undefined",
-    "unknown", "URL", "WritableStream",
+    "any",
+    "Array",
+    "bigint",
+    "Blob",
+    "boolean",
+    "Date",
+    "Error",
+    "Extract",
+    "Headers",
+    "never",
+    "number",
+    "Promise",
+    "ReadableStream",
+    "Record",
+    "Request",
+    "Response",
+    "RpcStub",
+    "RpcTarget",
+    "string",
+    "Uint8Array",
+    "undefined",
+    "unknown",
+    "URL",
+    "WritableStream",
 ];
 
 impl Description {
@@ -89,7 +154,9 @@ fn difference(was: &str, is: &str) -> String {
     let ends = was[start..].iter().rev().zip(is[start..].iter().rev());
     let end = ends.take_while(|(was, is)| was == is).count();
     let mut out = format!("from line {}\n", start + 1);
-    let lines = |lines: &[&str]| lines[start..lines.len() - end].iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    let lines = |lines: &[&str]| {
+        lines[start..lines.len() - end].iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()
+    };
     lines(&was).into_iter().for_each(|line| out.extend(["- ", &line, "\n"]));
     lines(&is).into_iter().for_each(|line| out.extend(["+ ", &line, "\n"]));
     out

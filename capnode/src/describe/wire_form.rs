@@ -57,12 +57,12 @@ pub(super) fn key_type(key: &str) -> String {
     }
 }
 
-fn tokens(mut text: &str) -> Vec<Token<'_>> {
+fn tokens<'a>(mut text: &'a str) -> Vec<Token<'a>> {
     let mut tokens = Vec::new();
     while let Some(first) = text.chars().next() {
         let len_while = |what: fn(char) -> bool| text.find(|c| !what(c)).unwrap_or(text.len());
         let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
-        let (len, token): (usize, fn(&str) -> Token<'_>) = if text.starts_with("/*") {
+        let (len, token): (usize, fn(&'a str) -> Token<'a>) = if text.starts_with("/*") {
             (text.find("*/").map_or(text.len(), |end| end + 2), Token::Gap)
         } else if first.is_whitespace() {
             (len_while(char::is_whitespace), Token::Gap)
