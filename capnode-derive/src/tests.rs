@@ -1,4 +1,6 @@
 //! Tests of the macro's refusals, and of the size of its output.
 
 mod refusals;
+// A description has a size of its own.
+#[cfg(not(feature = "describe"))]
 mod size;
