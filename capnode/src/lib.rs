@@ -122,6 +122,7 @@
 //! | `testing` | no | lines that are slow or are cut, and simulated networks, for your tests: [`testing`] |
 //! | `axum` | no | a node as a route of an axum application |
 //! | `web` | no | nodes and connections in a page or worker, without tokio, for `wasm32-unknown-unknown` alone; see [the guide](guide::browser) |
+//! | `describe` | no | a description of each interface, as JSON and as TypeScript: [`describe`] |
 //! | `signed` | no | signed references, which are delegated from key to key: [`signed`] |
 //!
 //! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].

@@ -33,6 +33,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("cap/value", "cap/fetch", "a value can be a blob, whose body is a stream"),
     ("cap/value", "cap/shared", "a value can be a shared one, which is read as a value"),
     (
+        "describe/shape",
+        "describe/collect",
+        "a type says what it is to the collector, which goes on to the types in it",
+    ),
+    (
         "link",
         "link/locked",
         "a connection has its state, and only the file that changes the state can lock it",

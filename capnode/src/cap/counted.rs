@@ -48,7 +48,7 @@ impl Counted {
             }
             Err(response) => response,
         };
-        response.watched(move |response, cx| {
+        response.followed(move |response, cx| {
             let outcome = ready!(response.poll(cx, None));
             told(&self, &outcome);
             Poll::Ready(outcome)

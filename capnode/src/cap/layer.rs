@@ -157,7 +157,7 @@ impl Layer {
                 Err(response) => response,
             };
         let policy = self.policy.clone();
-        response.watched(move |response, cx| {
+        response.followed(move |response, cx| {
             let failed = |error| Poll::Ready(Err(error));
             let outcome = ready!(around(&*policy, Some(&call), failed, || response.poll(cx, None)));
             tell_outcome(&*policy, &mut call, &outcome, began.elapsed());

@@ -356,7 +356,7 @@ impl Wrapper {
         }
         let response = Promise::request_by(promise, request.take(), Some(Box::new(arrival)));
         let (border, mut ended) = (self.border.clone(), None);
-        Some(response.watched(move |response, cx| {
+        Some(response.followed(move |response, cx| {
             border
                 .poll_response(&mut ended, response, reads_target, cx, |response, cx| response.poll(cx, None))
         }))
@@ -411,7 +411,7 @@ impl Wrapper {
         let (border, side) = (self.border.clone(), self.side);
         let (began, mut ended, reads_target) = (Instant::now(), None, request.reads_target());
         let response = around(&*border.policy, call.as_ref(), Response::error, || target.forward(request));
-        response.watched(move |response, cx| {
+        response.followed(move |response, cx| {
             let crossed = |reply: Reply| border.cross_payload(reply.into_body()?, side);
             let failed = |error| Poll::Ready(Err(error));
             let step = |response: &mut Response, cx: &mut Context<'_>| {

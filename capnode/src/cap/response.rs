@@ -170,13 +170,13 @@ where
     }
 }
 
-/// A response that another one is watched by. Giving it up gives up the one inside.
-struct Watched<P> {
+/// A response that another one is followed by. Giving it up gives up the one inside.
+struct Followed<P> {
     response: Response,
     poll: P,
 }
 
-impl<P: FnMut(&mut Response, &mut Context<'_>) -> Poll<Outcome> + Send + Unpin> Method for Watched<P> {
+impl<P: FnMut(&mut Response, &mut Context<'_>) -> Poll<Outcome> + Send + Unpin> Method for Followed<P> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, _: ResultSlot<'_>) -> Poll<Outcome> {
         let Self { response, poll } = &mut *self;
         poll(response, cx)
@@ -316,16 +316,16 @@ impl Response {
     }
 
     /// Returns the response whose outcome `poll` makes of this one.
-    pub(super) fn watched(
+    pub(super) fn followed(
         self,
         poll: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<Outcome> + Send + Unpin + 'static,
     ) -> Self {
         let has_begun = self.has_begun();
-        let mut watched = Self::of_method(Box::pin(Watched { response: self, poll }));
-        if let State::Handler(handler) = &mut watched.0 {
+        let mut followed = Self::of_method(Box::pin(Followed { response: self, poll }));
+        if let State::Handler(handler) = &mut followed.0 {
             handler.begun = has_begun;
         }
-        watched
+        followed
     }
 
     /// Takes the response out, and leaves one that has ended.
@@ -499,7 +499,7 @@ impl Response {
             Ok(timer) => timer,
             Err(error) => return Self::error(error),
         };
-        self.started().watched(move |running, cx| {
+        self.started().followed(move |running, cx| {
             if let Poll::Ready(outcome) = running.poll(cx, None) {
                 return Poll::Ready(outcome);
             }

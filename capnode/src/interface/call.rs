@@ -133,7 +133,7 @@ impl<T, F> Call<T, F> {
     fn new(cap: &Cap, member: Member, args: Result<request::Args, Error>) -> Self {
         let (limit, context) = (cap.call_time(), inherited());
         // A handler is dropped at its deadline, but what it leaves behind in its context is not.
-        #[cfg(feature = "tokio")]
+        #[cfg(feature = "host")]
         let ends_at = context.as_ref().and_then(CallContext::ends_at);
         let state = match args {
             Ok(args) => {
