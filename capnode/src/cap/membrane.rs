@@ -675,6 +675,12 @@ impl Membrane {
         self.0.cross(cap, Side::Inside)
     }
 
+    /// Returns a way to its border that does not keep it.
+    #[cfg(feature = "sturdy")]
+    pub(crate) fn downgrade(&self) -> Weak<Border> {
+        Arc::downgrade(&self.0)
+    }
+
     /// Ends all that has crossed, at once and for good: calls fail with `reason`, those under way as well, streams end,
     /// and [`Cap::on_broken`] tells in this program. A remote holder learns of it by the next call. What was wrapped is
     /// dropped.

@@ -1,0 +1,75 @@
+//! Why a sturdy reference is not taken.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+
+/// The rule that a sturdy reference breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// A text has at most 4,096 bytes, 16 caveats and 8 addresses.
+    Size,
+    /// A text is written in the one way in which it can be.
+    Shape,
+    /// The owner has the key.
+    Key,
+    /// The secret part belongs to the rest.
+    Mac,
+    /// The owner keeps the object.
+    Object,
+    /// A caveat is known to the owner.
+    Caveat,
+    /// Its time is not over.
+    Expiry,
+    /// It is not revoked.
+    Revoked,
+    /// Only so many counters are kept for an object.
+    Quota,
+    /// The owner's store and restorer work.
+    Owner,
+}
+
+/// The reason why a sturdy reference is not taken, for the log of its owner. It holds nothing of the text.
+///
+/// As an [`Error`] it is the source, and says one word to a peer.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    rule: Rule,
+    cause: Option<Error>,
+}
+
+impl Rule {
+    pub(super) fn broken(self) -> Refusal {
+        Refusal { rule: self, cause: None }
+    }
+}
+
+impl Refusal {
+    /// Returns the rule.
+    pub fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// Returns that of a store or a restorer that has failed.
+    pub(super) fn owner(cause: Error) -> Self {
+        Self { rule: Rule::Owner, cause: Some(cause) }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.rule)?;
+        self.cause.iter().try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(ErrorKind::Refused, format!("a sturdy reference was refused: {refusal}"))
+            .with_public_message("refused")
+            .with_source(refusal)
+    }
+}

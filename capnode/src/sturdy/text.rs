@@ -1,0 +1,186 @@
+//! The text of a sturdy reference.
+
+use std::fmt;
+use std::str::FromStr;
+
+use zeroize::Zeroizing;
+
+use super::caveat::Caveat;
+use super::mac::{Secret, first, hex, is_hex, is_same, next, tag, unhex};
+use super::mac::Tag;
+use super::owner::GatekeeperClient;
+use super::refusal::{Refusal, Rule};
+use crate::interface::call::Call;
+use crate::cap::Cap;
+use crate::error::Error;
+
+/// How a text begins.
+const START: &str = "capnode:1/";
+/// The most bytes of a text.
+const BYTES: usize = 4096;
+/// The most caveats of a text.
+const CAVEATS: usize = 16;
+/// The most addresses of a text.
+const ADDRESSES: usize = 8;
+
+/// A text that is the permission to use an object, for as long as its owner says, over any connection.
+///
+/// `capnode:1/<key>/<object>/<caveat>/<secret>?at=<address>&at=<address>`, with any number of caveats and addresses. Whoever
+/// reads it may use it: [`reveal`](Self::reveal) alone tells the secret, `Display` and `Debug` leave it out.
+#[derive(Clone)]
+pub struct Sturdy {
+    key: String,
+    object: String,
+    addresses: Vec<String>,
+    caveats: Vec<String>,
+    secret: Secret,
+}
+
+impl Sturdy {
+    /// Makes the text of an object that has no caveats.
+    pub(super) fn new(key: &str, secret: &Secret, object: &str, addresses: &[String]) -> Self {
+        let (key, object, addresses) = (key.to_owned(), object.to_owned(), addresses.to_vec());
+        let mut new = Self { key, object, addresses, caveats: Vec::new(), secret: Secret::default() };
+        new.secret = new.first(secret);
+        new
+    }
+
+    /// Returns the whole text, secret and all.
+    pub fn reveal(&self) -> Zeroizing<String> {
+        let secret = Zeroizing::new(hex(&*self.secret));
+        Zeroizing::new(self.write(&secret))
+    }
+
+    /// Returns a text that allows less, made from this one. Nobody can make this one from it.
+    ///
+    /// # Errors
+    ///
+    /// If the text would be too long, or the caveat cannot be written.
+    pub fn with(&self, caveat: &Caveat) -> Result<Self, Refusal> {
+        let caveat = caveat.to_string();
+        // The owner would refuse what it reads otherwise.
+        caveat.parse::<Caveat>()?;
+        if !is_caveat(&caveat) {
+            return Err(Rule::Caveat.broken());
+        }
+        let mut narrower = self.clone();
+        narrower.secret = next(&self.secret, &caveat);
+        narrower.caveats.push(caveat);
+        if narrower.caveats.len() > CAVEATS || narrower.reveal().len() > BYTES {
+            return Err(Rule::Size.broken());
+        }
+        Ok(narrower)
+    }
+
+    /// Returns the addresses of the owner, as it wrote them. Who has the text from a stranger connects to what the stranger
+    /// names.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Returns the caveats as they are written. Some may be known to the owner alone.
+    pub fn caveats(&self) -> &[String] {
+        &self.caveats
+    }
+
+    /// Hands the text to the owner's gatekeeper for a reference, on which calls can be made at once:
+    /// [`Call::pipeline_cap`].
+    pub fn redeem(&self, gatekeeper: &GatekeeperClient) -> Call<Cap, Error> {
+        gatekeeper.redeem(&self.reveal())
+    }
+
+    /// Returns the id of the key.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Returns the id of the object.
+    pub(super) fn object(&self) -> &str {
+        &self.object
+    }
+
+    /// Returns the tags of the secrets of all texts that this one was made from, and its own, if the secret belongs to the
+    /// rest.
+    pub(super) fn verify(&self, key: &Secret) -> Result<Vec<Tag>, Refusal> {
+        let mut secret = self.first(key);
+        let mut tags = vec![tag(&secret)];
+        for caveat in &self.caveats {
+            secret = next(&secret, caveat);
+            tags.push(tag(&secret));
+        }
+        if is_same(&secret, &self.secret) { Ok(tags) } else { Err(Rule::Mac.broken()) }
+    }
+
+    fn first(&self, key: &Secret) -> Secret {
+        let head = [self.key.as_str(), self.object.as_str()];
+        let head: Vec<&str> = head.into_iter().chain(self.addresses.iter().map(String::as_str)).collect();
+        first(key, &head)
+    }
+
+    fn write(&self, secret: &str) -> String {
+        let mut text = String::with_capacity(BYTES);
+        text.extend([START, &self.key, "/", &self.object]);
+        text.extend(self.caveats.iter().flat_map(|caveat| ["/", caveat]));
+        text.extend(["/", secret]);
+        let marks = std::iter::once("?at=").chain(std::iter::repeat("&at="));
+        text.extend(marks.zip(&self.addresses).flat_map(|(mark, address)| [mark, address]));
+        text
+    }
+}
+
+impl FromStr for Sturdy {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let shape = || Rule::Shape.broken();
+        if text.len() > BYTES {
+            return Err(Rule::Size.broken());
+        }
+        let rest = text.strip_prefix(START).ok_or_else(shape)?;
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        let parts: Vec<&str> = path.split('/').collect();
+        let [key, object, caveats @ .., secret] = parts.as_slice() else { return Err(shape()) };
+        let addresses: Option<Vec<&str>> =
+            query.map_or(Some(Vec::new()), |query| query.split('&').map(|at| at.strip_prefix("at=")).collect());
+        let addresses = addresses.ok_or_else(shape)?;
+        if caveats.len() > CAVEATS || addresses.len() > ADDRESSES {
+            return Err(Rule::Size.broken());
+        }
+        let is_whole = is_hex(key, 8) && is_hex(object, 16);
+        if !is_whole || !caveats.iter().all(|text| is_caveat(text)) || !addresses.iter().all(|text| is_address(text)) {
+            return Err(shape());
+        }
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Ok(Self {
+            key: (*key).to_owned(),
+            object: (*object).to_owned(),
+            addresses: owned(&addresses),
+            caveats: owned(caveats),
+            secret: unhex(secret).ok_or_else(shape)?,
+        })
+    }
+}
+
+/// `true` for what a text can have between two slashes. Nothing is escaped, so that there is one way to write it.
+fn is_caveat(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'%' | b'\\');
+    !text.is_empty() && text.bytes().all(is_plain)
+}
+
+/// `true` for what a text can have as an address.
+pub(super) fn is_address(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'&' | b'#' | b'\\');
+    !text.is_empty() && text.bytes().all(is_plain)
+}
+
+impl fmt::Display for Sturdy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.write("…"))
+    }
+}
+
+impl fmt::Debug for Sturdy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sturdy({self})")
+    }
+}
