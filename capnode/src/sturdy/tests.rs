@@ -1,0 +1,257 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::*;
+use crate::{Cap, Client as _, ErrorKind, RestorerClient, Registry};
+use crate::sync::{Mutex, lock};
+
+#[crate::interface(crate = crate)]
+trait Note {
+    #[capnode(read)]
+    async fn text(&self) -> String;
+    async fn erase(&self) -> u32;
+}
+
+struct Paper(Vec<u8>);
+
+impl Note for Paper {
+    async fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    async fn erase(&self) -> u32 {
+        7
+    }
+}
+
+/// An owner, with what it was told of refusals, and its clock.
+struct Place {
+    owner: Owner,
+    refused: Arc<Mutex<Vec<Rule>>>,
+    now: Arc<Mutex<SystemTime>>,
+}
+
+fn at(secs: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(secs)
+}
+
+fn place(store: Arc<MemoryStore>) -> Place {
+    let refused: Arc<Mutex<Vec<Rule>>> = Arc::default();
+    let now = Arc::new(Mutex::new(at(1000)));
+    let (told, clock) = (refused.clone(), now.clone());
+    let owner = Owner::builder(store, |kept| Ok(NoteClient::new(Paper(kept.data.clone())).into()))
+        .address("wss://node.example/rpc?a=b")
+        .clock(move || *lock(&clock))
+        .on_refusal(move |refusal| lock(&told).push(refusal.rule()))
+        .open()
+        .unwrap();
+    Place { owner, refused, now }
+}
+
+impl Place {
+    async fn redeem(&self, text: &Sturdy) -> Result<NoteClient, Rule> {
+        let taken = self.owner.redeem(&text.reveal()).await;
+        taken.map(NoteClient::from_cap).map_err(|error| {
+            assert_eq!(error.kind(), ErrorKind::Refused);
+            lock(&self.refused).pop().unwrap()
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_text_survives_a_restart_of_its_owner() {
+    let store = Arc::new(MemoryStore::default());
+    let text = place(store.clone()).owner.keep("note", b"a\nb").unwrap();
+    let place = place(store);
+    assert_eq!(place.redeem(&text).await.unwrap().text().await.unwrap(), "a\nb");
+    assert_eq!(text.addresses(), ["wss://node.example/rpc?a=b"]);
+}
+
+#[tokio::test]
+async fn each_damage_of_a_text_is_refused() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap().with(&Caveat::Count(9)).unwrap().reveal();
+    for index in 0..text.len() {
+        for byte in [b'0', b'1', b'f', b'F', b'/', b'?', b'&', b'=', b'-', b' '] {
+            let mut damaged = text.as_bytes().to_vec();
+            if damaged[index] != byte {
+                damaged[index] = byte;
+                let damaged = String::from_utf8(damaged).unwrap();
+                assert!(place.owner.redeem(&damaged).await.is_err(), "{damaged}");
+            }
+        }
+        assert!(place.owner.redeem(&text[..index]).await.is_err());
+    }
+    assert!(place.owner.live().is_empty());
+}
+
+#[tokio::test]
+async fn a_caveat_cannot_be_taken_out_or_put_before_another() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap();
+    let narrow = text.with(&Caveat::ReadOnly).unwrap().with(&Caveat::Count(5)).unwrap().reveal();
+    assert!(place.owner.redeem(&narrow).await.is_ok());
+    for changed in [narrow.replace("/read-only", ""), narrow.replace("read-only/count=5", "count=5/read-only")] {
+        assert!(place.owner.redeem(&changed).await.is_err());
+        assert_eq!(lock(&place.refused).pop(), Some(Rule::Mac));
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_a_text_reaches_the_object() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap();
+    let id = text.object();
+    let restorer = RestorerClient::new(Registry::default());
+    assert!(restorer.restore(id).await.is_err());
+    assert!(place.owner.redeem(id).await.is_err());
+    let guessed = text.reveal().replace(&mac::hex(&*text_secret(&text)), &"0".repeat(64));
+    assert!(place.owner.redeem(&guessed).await.is_err());
+    assert_eq!(lock(&place.refused).pop(), Some(Rule::Mac));
+}
+
+fn text_secret(text: &Sturdy) -> mac::Secret {
+    let revealed = text.reveal();
+    let path = revealed.split('?').next().unwrap();
+    mac::unhex(path.rsplit('/').next().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn the_secret_is_told_by_reveal_alone() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap();
+    let secret = mac::hex(&*text_secret(&text));
+    let refused = place.owner.redeem(&format!("{}x", *text.reveal())).await;
+    let told = format!("{text} {text:?} {:?} {:?} {refused:?}", place.owner, place.owner.live());
+    assert!(!told.contains(&secret) && text.reveal().contains(&secret), "{told}");
+}
+
+#[tokio::test]
+async fn methods_and_read_only_hold() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"x").unwrap();
+    let reader = place.redeem(&text.with(&Caveat::ReadOnly).unwrap()).await.unwrap();
+    assert_eq!(reader.text().await.unwrap(), "x");
+    assert_eq!(reader.erase().await.unwrap_err().kind(), ErrorKind::Refused);
+    let methods = Caveat::Methods(vec!["erase".to_owned()]);
+    let eraser = place.redeem(&text.with(&methods).unwrap()).await.unwrap();
+    assert_eq!(eraser.erase().await.unwrap(), 7);
+    assert_eq!(eraser.text().await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn an_unknown_caveat_refuses() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap();
+    let secret = mac::hex(&*mac::next(&text_secret(&text), "moon=full"));
+    let old = mac::hex(&*text_secret(&text));
+    let unknown: Sturdy = text.reveal().replace(&old, &format!("moon=full/{secret}")).parse().unwrap();
+    assert_eq!(place.redeem(&unknown).await.unwrap_err(), Rule::Caveat);
+}
+
+#[tokio::test]
+async fn a_count_is_shared_and_outlives_the_owner() {
+    let store = Arc::new(MemoryStore::default());
+    let first = place(store.clone());
+    let text = first.owner.keep("note", b"").unwrap().with(&Caveat::Count(3)).unwrap();
+    let narrower = text.with(&Caveat::ReadOnly).unwrap();
+    first.redeem(&text).await.unwrap().erase().await.unwrap();
+    first.redeem(&narrower).await.unwrap().text().await.unwrap();
+    let second = place(store);
+    let note = second.redeem(&text).await.unwrap();
+    note.erase().await.unwrap();
+    assert_eq!(note.erase().await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
+async fn a_rate_begins_anew() {
+    let place = place(Arc::default());
+    let rate = Caveat::Rate { calls: 1, period: Duration::from_secs(60) };
+    let note = place.redeem(&place.owner.keep("note", b"").unwrap().with(&rate).unwrap()).await.unwrap();
+    note.erase().await.unwrap();
+    note.erase().await.unwrap_err();
+    *lock(&place.now) = at(1060);
+    note.erase().await.unwrap();
+}
+
+#[tokio::test]
+async fn counters_of_an_object_are_bounded() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap();
+    let counted = |count| text.with(&Caveat::Until(at(2000))).unwrap().with(&Caveat::Count(count)).unwrap();
+    for count in 1..=1024 {
+        place.redeem(&counted(count)).await.unwrap().erase().await.unwrap();
+    }
+    let late = text.with(&Caveat::Count(5)).unwrap();
+    let note = place.redeem(&late).await.unwrap();
+    assert_eq!(note.erase().await.unwrap_err().kind(), ErrorKind::Refused);
+    // There is room once they have expired.
+    *lock(&place.now) = at(2000);
+    note.erase().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_reference_ends_when_it_expires() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap().with(&Caveat::Until(at(1010))).unwrap();
+    let note = place.redeem(&text).await.unwrap();
+    let (sender, ended) = futures_channel::oneshot::channel();
+    let _watch = note.cap().on_broken(move |_| drop(sender.send(())));
+    let began = tokio::time::Instant::now();
+    ended.await.unwrap();
+    assert!((10..11).contains(&began.elapsed().as_secs()));
+    *lock(&place.now) = at(1010);
+    assert_eq!(place.redeem(&text).await.unwrap_err(), Rule::Expiry);
+}
+
+#[tokio::test]
+async fn what_is_revoked_ends_with_all_made_from_it() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap();
+    let bobs = text.with(&Caveat::Count(100)).unwrap();
+    let carols = bobs.with(&Caveat::ReadOnly).unwrap();
+    let (mine, hers) = (place.redeem(&text).await.unwrap(), place.redeem(&carols).await.unwrap());
+    place.owner.revoke(&bobs).unwrap();
+    assert!(hers.text().await.is_err());
+    mine.erase().await.unwrap();
+    assert_eq!(place.redeem(&carols).await.unwrap_err(), Rule::Revoked);
+    place.owner.forget(text.object()).unwrap();
+    assert!(mine.erase().await.is_err());
+    assert_eq!(place.redeem(&text).await.unwrap_err(), Rule::Object);
+}
+
+#[tokio::test]
+async fn a_former_key_is_taken_until_it_is_retired() {
+    let place = place(Arc::default());
+    let old = place.owner.keep("note", b"").unwrap();
+    place.owner.rotate().unwrap();
+    let new = place.owner.text(old.object()).unwrap();
+    let held = place.redeem(&old).await.unwrap();
+    place.owner.retire().unwrap();
+    assert!(held.erase().await.is_err());
+    assert_eq!(place.redeem(&old).await.unwrap_err(), Rule::Key);
+    place.redeem(&new).await.unwrap().erase().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_owner_lists_what_is_live_and_ends_it() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap().with(&Caveat::ReadOnly).unwrap();
+    let (one, two) = (place.redeem(&text).await.unwrap(), place.redeem(&text).await.unwrap());
+    drop(one);
+    let live = place.owner.live();
+    assert_eq!((live.len(), live[0].caveats.as_slice()), (1, &["read-only".to_owned()][..]));
+    place.owner.end(live[0].id);
+    assert!(two.text().await.is_err() && place.owner.live().is_empty());
+    place.redeem(&text).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_credential_is_asked_about() {
+    let owner = Owner::builder(MemoryStore::default(), |_| Err(crate::Error::rejected("none")))
+        .authenticator(|text| (text == "Bearer x").then(|| Cap::from(NoteClient::new(Paper(vec![])))))
+        .open()
+        .unwrap();
+    assert!(owner.redeem("Bearer x").await.is_ok());
+    assert!(owner.redeem("Bearer y").await.is_err());
+}
