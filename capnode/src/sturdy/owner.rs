@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::caveat::Caveat;
 use super::counters::{self, Counter};
@@ -15,8 +15,9 @@ use crate::cap::Cap;
 use crate::cap::membrane::{Border, Membrane};
 use crate::cap::policy::{Operation, refusal};
 use crate::error::{Error, ErrorKind};
+use crate::interface::call::Call;
 use crate::policy::{self, Guard};
-use crate::runtime::{random, start, wait};
+use crate::runtime::{AbortHandle, random, start, wait};
 use crate::sync::{Mutex, OnDrop, lock};
 
 /// Gives references for texts.
@@ -25,6 +26,14 @@ pub trait Gatekeeper {
     /// Returns the reference that `text` stands for: a sturdy reference, or another credential that the owner
     /// [takes](OwnerBuilder::authenticator).
     async fn redeem(&self, text: &str) -> Result<Cap, Error>;
+}
+
+impl Sturdy {
+    /// Hands the text to the owner's gatekeeper for a reference, on which calls can be made at once:
+    /// [`Call::pipeline_cap`].
+    pub fn redeem(&self, gatekeeper: &GatekeeperClient) -> Call<Cap, Error> {
+        gatekeeper.redeem(&self.reveal())
+    }
 }
 
 /// What is kept of an object, from which it is made again.
@@ -311,7 +320,7 @@ impl Owner {
             state.last += 1;
             state.last
         };
-        let alarm: Arc<Mutex<Option<crate::runtime::AbortHandle>>> = Arc::default();
+        let alarm: Arc<Mutex<Option<AbortHandle>>> = Arc::default();
         let membrane = Membrane::new(self.guard(id, &caveats, &tags, text.object(), alarm.clone()));
         let border = membrane.downgrade();
         let live = Live { id, object: kept.id, caveats: text.caveats().to_vec(), since: now };
@@ -353,7 +362,7 @@ impl Owner {
         caveats: &[Caveat],
         tags: &[Tag],
         object: &str,
-        alarm: Arc<Mutex<Option<crate::runtime::AbortHandle>>>,
+        alarm: Arc<Mutex<Option<AbortHandle>>>,
     ) -> Guard {
         let shared = Arc::downgrade(&self.0);
         let gone = OnDrop(move || {
@@ -399,7 +408,7 @@ impl Owner {
         })
     }
 
-    fn counts(&self, counters: Vec<(Counter, u64, Option<std::time::Duration>)>) -> Guard {
+    fn counts(&self, counters: Vec<(Counter, u64, Option<Duration>)>) -> Guard {
         let shared = Arc::downgrade(&self.0);
         policy::authorize(move |_| {
             let shared = shared.upgrade().ok_or_else(|| refusal("the owner is gone"))?;

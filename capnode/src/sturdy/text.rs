@@ -6,13 +6,8 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::caveat::Caveat;
-use super::mac::{Secret, first, hex, is_hex, is_same, next, tag, unhex};
-use super::mac::Tag;
-use super::owner::GatekeeperClient;
+use super::mac::{Secret, Tag, first, hex, is_hex, is_same, next, tag, unhex};
 use super::refusal::{Refusal, Rule};
-use crate::interface::call::Call;
-use crate::cap::Cap;
-use crate::error::Error;
 
 /// How a text begins.
 const START: &str = "capnode:1/";
@@ -81,12 +76,6 @@ impl Sturdy {
     /// Returns the caveats as they are written. Some may be known to the owner alone.
     pub fn caveats(&self) -> &[String] {
         &self.caveats
-    }
-
-    /// Hands the text to the owner's gatekeeper for a reference, on which calls can be made at once:
-    /// [`Call::pipeline_cap`].
-    pub fn redeem(&self, gatekeeper: &GatekeeperClient) -> Call<Cap, Error> {
-        gatekeeper.redeem(&self.reveal())
     }
 
     /// Returns the id of the key.
