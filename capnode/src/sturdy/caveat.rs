@@ -60,7 +60,9 @@ impl FromStr for Caveat {
         let caveat = match name {
             "methods" => Some(Self::Methods(value.split(',').map(str::to_owned).collect())),
             "read-only" => Some(Self::ReadOnly),
-            "until" => number(value).and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))).map(Self::Until),
+            "until" => number(value)
+                .and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs)))
+                .map(Self::Until),
             "rate" => value.split_once(',').and_then(|(calls, period)| {
                 let period = Duration::from_secs(number(period).filter(|secs| *secs > 0)?);
                 Some(Self::Rate { calls: number(calls)?, period })

@@ -35,7 +35,9 @@ impl Counter {
         let now = seconds(now);
         let kept = store.get(&self.name).map_err(Refusal::owner)?;
         let (mut made, mut began) = match &kept {
-            Some(kept) => read(kept).map(|[made, began, _]| (made, began)).ok_or_else(|| Rule::Owner.broken())?,
+            Some(kept) => {
+                read(kept).map(|[made, began, _]| (made, began)).ok_or_else(|| Rule::Owner.broken())?
+            }
             None => {
                 self.make_room(store, now)?;
                 (0, now)

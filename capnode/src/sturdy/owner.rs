@@ -115,7 +115,10 @@ impl OwnerBuilder {
 
     /// Has credentials of other kinds taken, such as a bearer token: `authenticate` is called with each text that does not
     /// begin with `capnode:`, and returns the reference that it stands for. That is neither listed nor limited here.
-    pub fn authenticator(mut self, authenticate: impl Fn(&str) -> Option<Cap> + Send + Sync + 'static) -> Self {
+    pub fn authenticator(
+        mut self,
+        authenticate: impl Fn(&str) -> Option<Cap> + Send + Sync + 'static,
+    ) -> Self {
         self.authenticate = Box::new(authenticate);
         self
     }
@@ -152,7 +155,8 @@ impl OwnerBuilder {
         let current = self.store.get("current")?.and_then(|id| String::from_utf8(id).ok());
         state.current = current.filter(|id| state.keys.contains_key(id)).unwrap_or_default();
         let is_new = state.current.is_empty();
-        let owner = Owner(Arc::new(Shared { options: self, state: Mutex::new(state), counting: Mutex::default() }));
+        let owner =
+            Owner(Arc::new(Shared { options: self, state: Mutex::new(state), counting: Mutex::default() }));
         if is_new {
             owner.rotate()?;
         }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
-use crate::{Cap, Client as _, ErrorKind, RestorerClient, Registry};
 use crate::sync::{Mutex, lock};
+use crate::{Cap, Client as _, ErrorKind, Registry, RestorerClient};
 
 #[crate::interface(crate = crate)]
 trait Note {
@@ -91,7 +91,9 @@ async fn a_caveat_cannot_be_taken_out_or_put_before_another() {
     let text = place.owner.keep("note", b"").unwrap();
     let narrow = text.with(&Caveat::ReadOnly).unwrap().with(&Caveat::Count(5)).unwrap().reveal();
     assert!(place.owner.redeem(&narrow).await.is_ok());
-    for changed in [narrow.replace("/read-only", ""), narrow.replace("read-only/count=5", "count=5/read-only")] {
+    for changed in
+        [narrow.replace("/read-only", ""), narrow.replace("read-only/count=5", "count=5/read-only")]
+    {
         assert!(place.owner.redeem(&changed).await.is_err());
         assert_eq!(lock(&place.refused).pop(), Some(Rule::Mac));
     }

@@ -129,14 +129,17 @@ impl FromStr for Sturdy {
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let parts: Vec<&str> = path.split('/').collect();
         let [key, object, caveats @ .., secret] = parts.as_slice() else { return Err(shape()) };
-        let addresses: Option<Vec<&str>> =
-            query.map_or(Some(Vec::new()), |query| query.split('&').map(|at| at.strip_prefix("at=")).collect());
+        let addresses: Option<Vec<&str>> = query
+            .map_or(Some(Vec::new()), |query| query.split('&').map(|at| at.strip_prefix("at=")).collect());
         let addresses = addresses.ok_or_else(shape)?;
         if caveats.len() > CAVEATS || addresses.len() > ADDRESSES {
             return Err(Rule::Size.broken());
         }
         let is_whole = is_hex(key, 8) && is_hex(object, 16);
-        if !is_whole || !caveats.iter().all(|text| is_caveat(text)) || !addresses.iter().all(|text| is_address(text)) {
+        if !is_whole
+            || !caveats.iter().all(|text| is_caveat(text))
+            || !addresses.iter().all(|text| is_address(text))
+        {
             return Err(shape());
         }
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
