@@ -14,7 +14,7 @@ use super::text::{Sturdy, is_address};
 use crate::cap::Cap;
 use crate::cap::membrane::{Border, Membrane};
 use crate::cap::policy::{Operation, refusal};
-use crate::error::{Error, ErrorKind};
+use crate::error::{CallError, Error, ErrorKind};
 use crate::interface::call::Call;
 use crate::policy::{self, Guard};
 use crate::runtime::{AbortHandle, random, start, wait};
@@ -31,7 +31,7 @@ pub trait Gatekeeper {
 impl Sturdy {
     /// Hands the text to the owner's gatekeeper for a reference, on which calls can be made at once:
     /// [`Call::pipeline_cap`].
-    pub fn redeem(&self, gatekeeper: &GatekeeperClient) -> Call<Cap, Error> {
+    pub fn redeem(&self, gatekeeper: &GatekeeperClient) -> Call<Cap, CallError<Error>> {
         gatekeeper.redeem(&self.reveal())
     }
 }
