@@ -192,6 +192,7 @@ async fn counters_of_an_object_are_bounded() {
     note.erase().await.unwrap();
 }
 
+#[cfg(feature = "testing")]
 #[tokio::test(start_paused = true)]
 async fn a_live_reference_ends_when_it_expires() {
     let place = place(Arc::default());
