@@ -123,6 +123,8 @@ pub trait Rederived {}
 #[diagnostic::do_not_recommend]
 impl<C: Client> Rederived for C {}
 
+impl Rederived for Cap {}
+
 /// Returns the call of a method whose result can be had again by the same call.
 #[doc(hidden)]
 pub fn rederived<T: Rederived, F>(call: Call<T, F>) -> Call<T, F> {

@@ -25,6 +25,10 @@ use crate::sync::{Mutex, OnDrop, lock};
 pub trait Gatekeeper {
     /// Returns the reference that `text` stands for: a sturdy reference, or another credential that the owner
     /// [takes](OwnerBuilder::authenticator).
+    ///
+    /// Of a gatekeeper that is a [durable reference](crate::guide::reconnecting) the result is one as well: the text is
+    /// redeemed again on each new connection.
+    #[capnode(rederive)]
     async fn redeem(&self, text: &str) -> Result<Cap, Error>;
 }
 

@@ -142,6 +142,76 @@ async fn methods_and_read_only_hold() {
 }
 
 #[tokio::test]
+async fn a_caveat_that_would_be_read_as_a_wider_one_is_not_written() {
+    let text = place(Arc::default()).owner.keep("note", b"").unwrap();
+    let names = |names: &[&str]| Caveat::Methods(names.iter().map(|name| (*name).to_owned()).collect());
+    for caveat in [
+        names(&["text,erase"]),
+        names(&[]),
+        names(&["a/b"]),
+        names(&["é"]),
+        Caveat::Rate { calls: 1, period: Duration::from_millis(1500) },
+        Caveat::Rate { calls: 1, period: Duration::from_millis(500) },
+    ] {
+        assert_eq!(text.with(&caveat).unwrap_err().rule(), Rule::Caveat, "{caveat}");
+    }
+    let part_of_a_second = text.with(&Caveat::Until(at(5) + Duration::from_millis(900))).unwrap();
+    assert_eq!(part_of_a_second.caveats(), ["until=5"]);
+}
+
+#[tokio::test]
+async fn a_text_is_bounded() {
+    let mut text = place(Arc::default()).owner.keep("note", b"").unwrap();
+    let wide = Caveat::Methods(vec!["a".repeat(3900)]);
+    assert_eq!(text.with(&wide).and_then(|text| text.with(&wide)).unwrap_err().rule(), Rule::Size);
+    for _ in 0..16 {
+        text = text.with(&Caveat::ReadOnly).unwrap();
+    }
+    assert_eq!(text.with(&Caveat::ReadOnly).unwrap_err().rule(), Rule::Size);
+    let more = text.reveal().replacen("/read-only", "/read-only/read-only", 1);
+    assert_eq!(more.parse::<Sturdy>().unwrap_err().rule(), Rule::Size);
+    let many = format!("{}{}", *text.reveal(), "&at=a".repeat(8));
+    assert_eq!(many.parse::<Sturdy>().unwrap_err().rule(), Rule::Size);
+    assert_eq!("capnode:1/".repeat(500).parse::<Sturdy>().unwrap_err().rule(), Rule::Size);
+}
+
+/// Connections to a node of the owner's, the last of which can be ended.
+#[tokio::test]
+async fn a_text_is_redeemed_again_on_each_connection() {
+    let place = place(Arc::default());
+    let node = crate::Node::new(GatekeeperClient::new(place.owner.clone()));
+    let last: Arc<Mutex<Option<crate::Connection>>> = Arc::default();
+    let dialed = last.clone();
+    let gatekeeper: GatekeeperClient = crate::reconnecting(move || {
+        let (node, dialed) = (node.clone(), dialed.clone());
+        async move {
+            let (here, there) = crate::transport::pair();
+            node.serve(there).await?;
+            let connection = crate::connect_over::<crate::Connection>(here).await?;
+            *lock(&dialed) = Some(connection.clone());
+            Ok(connection)
+        }
+    })
+    .await
+    .unwrap();
+    let text = place.owner.keep("note", b"milk").unwrap().with(&Caveat::Count(3)).unwrap();
+    let note = NoteClient::from_cap(text.redeem(&gatekeeper).await.unwrap());
+    assert_eq!(note.text().await.unwrap(), "milk");
+    let first = place.owner.live()[0].id;
+
+    let lost = lock(&last).take().unwrap();
+    lost.close_because("the test goes on");
+    assert_eq!(note.text().await.unwrap(), "milk");
+    assert!(place.owner.live().iter().any(|live| live.id != first));
+
+    // What the owner has revoked meanwhile is not redeemed again.
+    let lost = lock(&last).take().unwrap();
+    lost.close_because("the test goes on");
+    place.owner.revoke(&text).unwrap();
+    assert_eq!(note.text().await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
 async fn an_unknown_caveat_refuses() {
     let place = place(Arc::default());
     let text = place.owner.keep("note", b"").unwrap();
@@ -199,7 +269,7 @@ async fn a_live_reference_ends_when_it_expires() {
     let text = place.owner.keep("note", b"").unwrap().with(&Caveat::Until(at(1010))).unwrap();
     let note = place.redeem(&text).await.unwrap();
     let (sender, ended) = futures_channel::oneshot::channel();
-    let _watch = note.cap().on_broken(move |_| drop(sender.send(())));
+    let _watch = note.cap().on_broken(move |error| drop(sender.send(error)));
     let began = tokio::time::Instant::now();
     ended.await.unwrap();
     assert!((10..11).contains(&began.elapsed().as_secs()));

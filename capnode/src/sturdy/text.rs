@@ -50,17 +50,22 @@ impl Sturdy {
     ///
     /// # Errors
     ///
-    /// If the text would be too long, or the caveat cannot be written.
+    /// If the text would be too long, or the caveat cannot be written: a name with a comma, or a part of a second in a
+    /// period.
     pub fn with(&self, caveat: &Caveat) -> Result<Self, Refusal> {
-        let caveat = caveat.to_string();
-        // The owner would refuse what it reads otherwise.
-        caveat.parse::<Caveat>()?;
-        if !is_caveat(&caveat) {
+        let text = caveat.to_string();
+        let is_meant = match (text.parse()?, caveat) {
+            // Which is a part of a second earlier at most.
+            (Caveat::Until(_), Caveat::Until(_)) => true,
+            // A name with a comma would be two.
+            (read, meant) => read == *meant,
+        };
+        if !is_meant || !is_caveat(&text) {
             return Err(Rule::Caveat.broken());
         }
         let mut narrower = self.clone();
-        narrower.secret = next(&self.secret, &caveat);
-        narrower.caveats.push(caveat);
+        narrower.secret = next(&self.secret, &text);
+        narrower.caveats.push(text);
         if narrower.caveats.len() > CAVEATS || narrower.reveal().len() > BYTES {
             return Err(Rule::Size.broken());
         }
