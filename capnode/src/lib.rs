@@ -215,11 +215,11 @@ mod session;
 mod setters;
 #[cfg(feature = "signed")]
 pub mod signed;
+#[cfg(feature = "sturdy")]
+pub mod sturdy;
 mod sweep;
 mod sync;
 mod table;
-#[cfg(feature = "sturdy")]
-pub mod sturdy;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text_pool;
