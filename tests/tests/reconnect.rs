@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use capnode::testing::{Cutter, Line};
+use capnode::testing::{Crossing, Cutter, Line};
 use capnode::{
     Cap, Client, Connection, Error, ErrorKind, Fate, Func, LineState, Node, Reconnecting, Reconnection,
     Update,
@@ -31,6 +31,8 @@ trait House {
     async fn stay_once(&self) -> u32;
     #[capnode(rederive)]
     async fn enter(&self, name: &str, greet: Func<fn(String)>) -> RoomClient;
+    #[capnode(property)]
+    async fn numbers(&self) -> Vec<u32>;
     /// Whether the reference is that to the house itself.
     async fn is_mine(&self, house: HouseClient) -> bool;
     async fn keep(&self, house: HouseClient);
@@ -74,6 +76,10 @@ impl House for Home {
 
     async fn count_again(&self, by: u32) -> u32 {
         self.count(by).await
+    }
+
+    async fn numbers(&self) -> Vec<u32> {
+        vec![1, 2, 3]
     }
 
     async fn stay(&self) {
@@ -130,6 +136,8 @@ struct Service {
     node: Arc<Mutex<Option<Node>>>,
     cutter: Arc<Mutex<Option<Cutter>>>,
     dialed: Arc<AtomicU32>,
+    /// The requests that have crossed the lines.
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Service {
@@ -141,6 +149,7 @@ impl Service {
             node: Arc::new(Mutex::new(Some(node))),
             cutter: Arc::default(),
             dialed: Arc::default(),
+            requests: Arc::default(),
         }
     }
 
@@ -152,7 +161,12 @@ impl Service {
                 service.dialed.fetch_add(1, Ordering::SeqCst);
                 let node = service.node.lock().unwrap().clone();
                 let node = node.ok_or_else(|| Error::rejected("nobody is at home"))?;
-                let (here, there) = Line::new().ends();
+                let witness = move |crossing: Crossing| {
+                    if ["[\"push\"", "[\"stream\""].iter().any(|begin| crossing.frame.starts_with(begin)) {
+                        service.requests.lock().unwrap().push(crossing.frame);
+                    }
+                };
+                let (here, there) = Line::new().witness(witness).ends();
                 *service.cutter.lock().unwrap() = Some(here.cutter());
                 node.serve(there).await?;
                 capnode::connect_over::<Connection>(here).await
@@ -365,6 +379,30 @@ async fn a_result_is_had_again_with_its_parents() {
     until("all greetings have come", || greeted.lock().unwrap().len() == 4).await;
     assert_eq!(*greeted.lock().unwrap(), ["hall 1", "hall 2", "hall 3", "hall 4"]);
     assert!(Reconnection::of(&corner).is_some());
+}
+
+/// A relay that offers a durable reference passes a peer's map on to what that stands for at present.
+#[tokio::test(start_paused = true)]
+async fn a_map_through_a_relay_is_one_message_also_on_the_next_connection() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().await.unwrap();
+    let (near, relay) = Line::new().ends();
+    let _served = Node::new(house.cap().clone()).serve(relay).await.unwrap();
+    let relayed: HouseClient = capnode::connect_over(near).await.unwrap();
+    for round in 0..2 {
+        service.requests.lock().unwrap().clear();
+        let counted = relayed.numbers().map(|number| relayed.cap().invoke::<u32>("count", (number,)));
+        assert_eq!(counted.await.unwrap(), [1, 3, 6].map(|count| 6 * round + count));
+        let requests = std::mem::take(&mut *service.requests.lock().unwrap());
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        service.lose(&house).await;
+    }
+    // There is no connection now: each request waits for one.
+    service.leave();
+    let counted = relayed.numbers().map(|number| relayed.cap().invoke::<u32>("count", (number,)));
+    let counted = tokio::spawn(counted.into_future());
+    service.come_back();
+    assert_eq!(counted.await.unwrap().unwrap(), [13, 15, 18]);
 }
 
 #[tokio::test(start_paused = true)]

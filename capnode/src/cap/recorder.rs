@@ -8,17 +8,16 @@ use super::context::{Context, within};
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, unfold};
 use super::promise::Promise;
-use super::remap::NestedMap;
+use super::remap::{NestedMap, base, map_args, runs_maps};
 use super::request::{Args, CallOptions, Member, Request};
 use super::response::{FirstPoll, Response};
-use super::{Cap, Kind, RefKind};
+use super::{Cap, RefKind};
 use crate::dialect::capnweb::{read_program, write_path};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Unfolding;
-use crate::message::{Id, Key, Path, Payload, Program, Slot, Text};
+use crate::message::{Id, Key, Path, Program};
 use crate::session::ObjectId;
 use crate::sync::{Mutex, OnDrop, lock, thread_local};
-use crate::thin_vec::ThinVec;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Recorder>>> = const { RefCell::new(None) };
@@ -111,19 +110,11 @@ fn run_here(cap: Cap, captures: Vec<Cap>, program: Arc<Program>, mut context: Op
 
 /// Returns what a peer is to be asked for that runs a map by itself.
 fn far(subject: &Cap) -> Option<(Cap, Path)> {
-    let subject = subject.nearest();
-    let (cap, path) = match &subject.0 {
-        Kind::Property(at) if !at.getter => (at.cap.nearest(), at.path.clone()),
-        _ => (subject, Path::Empty),
-    };
-    let maps = cap.import().and_then(|import| import.capabilities()).is_some_and(|peer| peer.maps);
-    maps.then_some((cap, path))
+    Some(base(subject)).filter(|(cap, _)| runs_maps(cap))
 }
 
 fn map_request(path: Path, captures: Vec<Cap>, program: Arc<Program>, options: CallOptions) -> Request {
-    let captures = captures.into_iter().map(|cap| Slot { start: 0, end: 0, to: PayloadRef::Cap(cap) });
-    let captures = Payload { text: Text::Static(""), refs: captures.collect(), nodes: ThinVec::NONE };
-    Request { args: Args::Map(captures, program), options, ..Request::read(Member::Path(path)) }
+    Request { args: map_args(captures, program), options, ..Request::read(Member::Path(path)) }
 }
 
 /// The instructions that have been recorded.
@@ -274,11 +265,8 @@ impl Recorder {
 
     /// Returns the variable that a reference is, or leads into, and the path there.
     fn place_of(self: &Arc<Self>, cap: &Cap) -> (Id, Path) {
-        let nearest = cap.nearest();
-        match nearest.as_property() {
-            Some(at) if !at.getter => (self.capture(&at.parts().0.nearest()), at.parts().1.clone()),
-            _ => (self.capture(&nearest), Path::Empty),
-        }
+        let (cap, path) = base(cap);
+        (self.capture(&cap), path)
     }
 
     /// Returns the id of a reference, which becomes a capture if it is no variable of this program.

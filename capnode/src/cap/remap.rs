@@ -464,9 +464,39 @@ impl Run {
         scope.variables.pop().unwrap_or_else(unknown)
     }
 
-    /// Runs the program of a map.
+    /// Returns the request of the peer at which all is that a map is about, if that peer runs maps. The edge of a
+    /// connection has to see each call.
+    fn at_peer(&self, cap: &Cap, work: &Work) -> Option<(Cap, Path, Args)> {
+        let lent = |cap: &Cap| {
+            let cap = cap.nearest();
+            cap.present().unwrap_or(cap)
+        };
+        let (cap, path) = base(&cap.at_path(work.path.clone()));
+        let cap = lent(&cap);
+        let connection =
+            cap.import().filter(|import| self.edge.is_none() && import.connection().edge().is_none());
+        let connection = connection.filter(|_| runs_maps(&cap))?.connection_addr();
+        let is_there = |cap: &Cap| {
+            cap.import().is_some_and(|import| import.is_sent() && import.connection_addr() == connection)
+        };
+        let captures = work.captures.iter().map(|capture| match capture.0.found.get() {
+            Some(Ok(PayloadRef::Cap(cap))) => Some(lent(cap)).filter(is_there),
+            _ => None,
+        });
+        let captures = captures.collect::<Option<_>>()?;
+        Some((cap, path, map_args(captures, work.program.clone())))
+    }
+
+    /// Runs the program of a map, or has it run where all is that it is about.
     async fn map(self: Arc<Self>, work: Work) -> Found {
         let cap = work.subject.cap().await?;
+        if let Some((cap, path, args)) = self.at_peer(&cap, &work) {
+            let mapped = self.clone().request(cap, path, args, false).await;
+            // What the peer has not got is run here: a durable reference finds another connection.
+            if mapped.as_ref().err().is_none_or(|error| error.fate() != Fate::NotSent) {
+                return mapped;
+            }
+        }
         let input = if work.path.is_empty() && work.subject.is_value() {
             work.subject.get().await?
         } else {
@@ -575,6 +605,26 @@ fn opened(part: &PayloadRef) -> Option<Arc<NestedPayload>> {
         PayloadRef::Shared(node) => opened(&PayloadRef::value(node.body())),
         PayloadRef::Cap(_) | PayloadRef::Inner(_) => None,
     }
+}
+
+/// Returns the reference that another one leads into, and the path there.
+pub(super) fn base(cap: &Cap) -> (Cap, Path) {
+    let cap = cap.nearest();
+    match cap.as_property().map(|at| at.full_parts()) {
+        Some((of, path, false)) => (of.nearest(), path.clone()),
+        _ => (cap, Path::Empty),
+    }
+}
+
+/// Returns `true` for something at a peer that runs maps.
+pub(super) fn runs_maps(cap: &Cap) -> bool {
+    cap.import().and_then(|import| import.capabilities()).is_some_and(|peer| peer.maps)
+}
+
+/// Returns the arguments of a request of such a peer to run a map.
+pub(super) fn map_args(captures: Vec<Cap>, program: Arc<Program>) -> Args {
+    let captures = captures.into_iter().map(|cap| Slot { start: 0, end: 0, to: PayloadRef::Cap(cap) });
+    Args::Map(Payload { text: Text::Static(""), refs: captures.collect(), nodes: ThinVec::NONE }, program)
 }
 
 /// Returns the bytes of a value with all in it unfolded.

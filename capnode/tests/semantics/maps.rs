@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use capnode::Element;
+use capnode::sans_io::CoreBuilder;
+use capnode::{CallInfo, Decision, Element, Policy};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::*;
@@ -409,6 +410,85 @@ fn a_captured_promise_is_waited_for_without_holding_up_others() {
     seen.open();
     peer.settle();
     assert_eq!(peer.frames(), [r#"["resolve",3,[[[[2,9]],[[4,9]],[[6,9]]]]]"#]);
+}
+
+mod passed_on {
+    //! Maps of a peer of what another peer has lent.
+
+    use super::*;
+
+    /// A policy that counts the calls that it is asked about.
+    #[derive(Clone, Default)]
+    struct Asked(Arc<AtomicUsize>);
+
+    impl Policy for Asked {
+        fn before(&self, _: &CallInfo) -> Decision {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Decision::Pass
+        }
+    }
+
+    /// A peer whose index has a property that is a list, and what is seen of the source beside it.
+    fn peer() -> (Seen, Pair) {
+        let seen = Seen::default();
+        let source = SourceClient::new(seen.clone());
+        (seen, connected(Object::new().with("ids", vec![1, 2, 3]).with("source", source)))
+    }
+
+    /// Has a core that two peers have lent their indexes to map a list of the first one by calls of another. Returns
+    /// the requests that the first one got.
+    fn map(relay: CoreBuilder, far: [&mut Pair; 2], by: usize) -> Vec<String> {
+        let [one, other] = far.each_ref().map(|far| far.index::<SourceClient>());
+        let index = Object::new().with("one", one.cap().clone()).with("other", other.cap().clone());
+        let mut near = Endpoint::new(relay.accepting(index));
+        near.receive(r#"["push",["pipeline",0,["one"]]]"#);
+        near.receive(r#"["push",["pipeline",0,["other"]]]"#);
+        let [one, other] = far;
+        let settle = |near: &mut Endpoint, one: &mut Pair, other: &mut Pair| {
+            for _ in 0..3 {
+                one.settle();
+                other.settle();
+                near.settle();
+            }
+        };
+        settle(&mut near, one, other);
+        one.clear();
+        near.receive(&format!(r#"["push",["remap",1,["ids"],[["import",{by}]],{PROGRAM}]]"#));
+        near.receive(r#"["pull",3]"#);
+        settle(&mut near, one, other);
+        assert_eq!(near.frames(), [r#"["resolve",3,[[[[1,2]],[[2,4]],[[3,6]]]]]"#]);
+        let mut sent = one.recorded(Side::Connecting).to_vec();
+        sent.retain(|frame| !frame.starts_with(r#"["release""#));
+        sent
+    }
+
+    const PROGRAM: &str =
+        r#"[["pipeline",-1,["source","dbl"],[["pipeline",0]]],[[["pipeline",0],["pipeline",1]]]]"#;
+
+    #[test]
+    fn a_map_that_is_all_about_one_peer_is_passed_on_as_one_message() {
+        let ((seen, mut far), (_, mut other)) = (peer(), peer());
+        let sent = map(Core::builder(), [&mut far, &mut other], 1);
+        assert_eq!(sent, [format!(r#"["stream",["remap",-1,["ids"],[["import",-1]],{PROGRAM}]]"#)]);
+        assert_eq!(seen.begun(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_map_that_is_about_two_peers_is_run_between_them() {
+        let ((_, mut far), (seen, mut other)) = (peer(), peer());
+        let sent = map(Core::builder(), [&mut far, &mut other], 2);
+        assert_eq!(sent, [r#"["stream",["pipeline",-1,["ids"]]]"#]);
+        assert_eq!(seen.begun(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_policy_at_the_edge_is_asked_about_each_call_of_a_map() {
+        let ((_, mut far), (_, mut other)) = (peer(), peer());
+        let asked = Asked::default();
+        let sent = map(Core::builder().layer(asked.clone()), [&mut far, &mut other], 1);
+        assert_eq!(sent.len(), 4);
+        assert_eq!(asked.0.load(Ordering::SeqCst), 6);
+    }
 }
 
 mod recorded {
