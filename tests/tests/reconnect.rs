@@ -389,7 +389,11 @@ async fn a_map_through_a_relay_is_one_message_also_on_the_next_connection() {
     let (near, relay) = Line::new().ends();
     let _served = Node::new(house.cap().clone()).serve(relay).await.unwrap();
     let relayed: HouseClient = capnode::connect_over(near).await.unwrap();
+    let mut line = Reconnection::of(&house).unwrap();
     for round in 0..2 {
+        while !matches!(line.state(), LineState::Up) {
+            line.changed().await;
+        }
         service.requests.lock().unwrap().clear();
         let counted = relayed.numbers().map(|number| relayed.cap().invoke::<u32>("count", (number,)));
         assert_eq!(counted.await.unwrap(), [1, 3, 6].map(|count| 6 * round + count));
