@@ -2,11 +2,14 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use futures_channel::oneshot;
 
 use super::broken::{BrokenSlot, Watchers, fire};
 use super::context::Context as CallContext;
@@ -72,6 +75,8 @@ struct DurableState {
     waiting: usize,
     /// The epoch of the parent in which the call was made that gave the reference.
     made_at: u64,
+    /// Ends the call that makes the reference again, when it is dropped.
+    making: Option<oneshot::Sender<Infallible>>,
     watchers: Watchers,
 }
 
@@ -93,7 +98,7 @@ const KEPT: usize = 64 * 1024;
 impl DurableState {
     fn new(present: Cap, made_at: u64) -> Self {
         let phase = Phase::Up(present.clone());
-        Self { epoch: 0, phase, present, waiting: 0, made_at, watchers: Watchers::default() }
+        Self { epoch: 0, phase, present, waiting: 0, made_at, making: None, watchers: Watchers::default() }
     }
 
     /// Returns the reason of the end, once it is given up.
@@ -190,6 +195,12 @@ impl Durable {
         }
     }
 
+    /// Returns `true` if the call that makes the reference was not sent.
+    fn is_unmade(&self, present: &Cap) -> bool {
+        matches!(self.source, Source::Call(..))
+            && matches!(&present.0, Kind::Broken(error) if error.fate() == Fate::NotSent)
+    }
+
     /// Returns the present reference. One that is made by a call is made again if it has been lost.
     fn present(self: &Arc<Self>) -> Result<Present, Error> {
         let is_current = self.is_current();
@@ -201,11 +212,11 @@ impl Durable {
             if let Some(error) = state.ended() {
                 return Err(error.clone());
             }
-            let begins = !is_current && !state.is_awaited();
-            let former = begins.then(|| state.begin(true));
             if !state.is_awaited() && state.present.promise().is_some() {
                 state.present = state.present.nearest();
             }
+            let begins = !state.is_awaited() && (!is_current || self.is_unmade(&state.present));
+            let former = begins.then(|| state.begin(true));
             let (epoch, cap, awaited) = (state.epoch, state.present.clone(), state.is_awaited());
             (Present { epoch, cap, awaited }, former)
         };
@@ -322,13 +333,21 @@ impl Durable {
         let mut made = parent.clone().call(&mut call.request(), None, Flags { again: true, keeps: false });
         let Some(mut made) = made.call.take() else { return };
         let slot = Arc::downgrade(self);
+        let (wanted, mut unwanted) = oneshot::channel();
+        let former = lock(&self.state).making.replace(wanted);
+        drop(former);
         let making = async move {
-            let outcome = poll_fn(|cx| made.poll_outcome(cx, None)).await;
+            let outcome = poll_fn(|cx| match Pin::new(&mut unwanted).poll(cx) {
+                Poll::Ready(_) => Poll::Ready(Err(down())),
+                Poll::Pending => made.poll_outcome(cx, None),
+            });
+            let outcome = outcome.await;
             let Some(slot) = Weak::upgrade(&slot) else { return };
             match outcome {
                 Ok(reply) => slot.found(epoch, result_of(Ok(reply)), made.attempt.epoch),
-                Err(error) if error.fate() == Fate::NotSent => slot.wait_no_longer(epoch, error),
-                Err(error) => slot.give_up(error),
+                Err(error) if error.fate() == Fate::Answered => slot.give_up(error),
+                // It may have run, but nobody has the result: the next one makes it again.
+                Err(error) => slot.wait_no_longer(epoch, error),
             }
         };
         if let Err(error) = runtime::spawn(making) {
@@ -397,7 +416,8 @@ impl Durable {
         let copies = self.waiting.bytes > 0 || flags.again;
         let copy = if copies { Again::of(request, &mut place.text) } else { None };
         let attempt = self.attempt(request, first);
-        place.call = Some(DurableCall { slot: self, copy, flags, attempt, ran_at: None });
+        place.call =
+            Some(DurableCall { slot: self, copy, flags, attempt, again_since: None, may_have_run: false });
         place
     }
 
@@ -568,8 +588,10 @@ struct DurableCall {
     copy: Option<Again>,
     flags: Flags,
     attempt: Attempt,
-    /// The time at which it was first sent again although it may have run.
-    ran_at: Option<Instant>,
+    /// The time at which it was first sent again.
+    again_since: Option<Instant>,
+    /// `true` if it may have run before it was sent again.
+    may_have_run: bool,
 }
 
 /// The memory of a call by way of a slot, used again when the call is done.
@@ -603,7 +625,7 @@ impl DurableCall {
             };
             let fate = error.fate();
             if !self.sends_again(fate) {
-                let ran = self.ran_at.is_some() && fate == Fate::NotSent;
+                let ran = self.may_have_run && fate == Fate::NotSent;
                 return Poll::Ready(Err(if ran { error.with_fate(Fate::MayHaveRun) } else { error }));
             }
         }
@@ -616,9 +638,9 @@ impl DurableCall {
             return false;
         }
         let may_have_run = fate == Fate::MayHaveRun;
-        // It may be what ends the connection.
-        let is_over = self.ran_at.is_some_and(|ran_at| ran_at.elapsed() >= self.slot.waiting.time);
-        if may_have_run && (!self.flags.again || is_over) {
+        // It may be what ends the connection; or each server turns it away.
+        let is_over = self.again_since.is_some_and(|since| since.elapsed() >= self.slot.waiting.time);
+        if is_over || may_have_run && !self.flags.again {
             return false;
         }
         let Some(copy) = &self.copy else { return false };
@@ -627,9 +649,8 @@ impl DurableCall {
         if copy.is_late() || !copy.holds_no(of_this) {
             return false;
         }
-        if may_have_run {
-            self.ran_at.get_or_insert_with(Instant::now);
-        }
+        self.again_since.get_or_insert_with(Instant::now);
+        self.may_have_run |= may_have_run;
         let mut request = copy.request();
         self.attempt = self.slot.attempt(&mut request, None);
         true
@@ -658,7 +679,7 @@ impl Method for CallPlace {
     }
 
     fn give_up(mut self: Pin<&mut Self>) -> bool {
-        self.call.take().is_none_or(|call| call.attempt.response.give_up() && call.ran_at.is_none())
+        self.call.take().is_none_or(|call| call.attempt.response.give_up() && !call.may_have_run)
     }
 
     fn put_back(mut self: Pin<Box<Self>>) {

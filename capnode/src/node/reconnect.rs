@@ -151,7 +151,7 @@ impl<C: FromCap + FromConnection + 'static> Reconnecting<C> {
 
     /// Sets for how long calls wait for another connection, counted from the loss of the last one, and how many bytes of
     /// them wait at most. After that they fail as [`NotSent`](crate::Fate::NotSent), and so do others until there is a
-    /// connection. Default 30 seconds and 4 MiB. An idempotent call is sent again for as long.
+    /// connection. Default 30 seconds and 4 MiB. A call is sent again for as long at the most.
     pub fn wait(mut self, time: Duration, bytes: usize) -> Self {
         self.waiting = Waiting { time, bytes };
         self

@@ -83,10 +83,12 @@ where
                 // The next one tries again.
                 Err(_) => {}
             }
-            while (subscribed && line.epoch() == epoch) || !matches!(line.state(), LineState::Up) {
-                if let LineState::Ended(why) = line.changed().await {
+            let mut state = line.state();
+            while (subscribed && line.epoch() == epoch) || !matches!(state, LineState::Up) {
+                if let LineState::Ended(why) = state {
                     return end(&sender, why).await;
                 }
+                state = line.changed().await;
             }
             if kept.is_some() && sender.send(Ok(Update::Gap)).await.is_err() {
                 return;
