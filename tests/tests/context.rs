@@ -9,6 +9,7 @@ use capnode::{
     Bytes, CallInfo, Cap, Client as _, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node,
     NodeBuilder, Policy, connect, connect_over, context, membrane, policy,
 };
+use capnode_tests::soon;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -393,6 +394,31 @@ async fn a_peer_that_has_not_told_gets_no_context() {
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let sent = frames.lock().unwrap().join("\n");
     assert!(sent.contains("look") && !sent.contains('{'), "{sent}");
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_connection_does_not_keep_it_open() {
+    // Each side keeps the context of a call of the other.
+    type Visitor = capnode::Func<fn() -> ()>;
+    let (sender, mut kept) = unbounded_channel();
+    let keeps = sender.clone();
+    let visit = capnode::Func::<fn(Visitor) -> ()>::new(move |visitor: Visitor| {
+        keeps.send(context().unwrap()).unwrap();
+        async move { visitor.call().await.unwrap() }
+    });
+    let (near, far) = capnode::transport::pair();
+    let served = Node::new(visit).serve(far).await.unwrap();
+    let visit: capnode::Func<fn(Visitor) -> ()> = connect_over(near).await.unwrap();
+    let visitor = Visitor::new(move || {
+        sender.send(context().unwrap()).unwrap();
+        std::future::ready(())
+    });
+    visit.call(visitor).await.unwrap();
+    let contexts = [kept.recv().await.unwrap(), kept.recv().await.unwrap()];
+    assert!(contexts.iter().all(|context| context.caller().is_some()));
+    drop(visit);
+    assert_eq!(soon(served.closed()).await.kind(), ErrorKind::Disconnected);
+    drop(contexts);
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use capnode::{Client, Error, Func, Node, Policy, policy};
+use capnode::{Client, Error, Func, Limits, Node, Policy, policy};
+use capnode_tests::until;
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
 };
@@ -55,6 +56,13 @@ impl Recorder {
 
     fn names(&self) -> Vec<String> {
         self.0.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// Waits until a series has a value, which it has then.
+    async fn reaches(&self, name: &str, value: u64) {
+        let found = || self.0.lock().unwrap().get(name).map_or(0, |series| series.0.load(Ordering::SeqCst));
+        until(name, || found() >= value).await;
+        assert_eq!(found(), value, "{name}");
     }
 
     fn value(&self, name: &str) -> u64 {
@@ -117,6 +125,22 @@ async fn shop_with(layer: impl Policy) -> ShopClient {
     capnode::connect_over(here).await.unwrap()
 }
 
+/// A limit that stops a call is counted, and one that ends a connection.
+async fn limits_are_counted(recorder: &Recorder) {
+    let (here, there) = capnode::transport::pair();
+    let limits = Limits::default().frame_bytes(1_000);
+    Node::builder().index(ShopClient::new(Stall)).limits(limits).build().serve(there).await.unwrap();
+    let node = Node::builder().layer(policy::metrics()).build();
+    let shop: ShopClient = node.connect_over(here).await.unwrap();
+    shop.price(1).metadata("name", &"x".repeat(5_000)).await.unwrap_err();
+    let price = "interface=Shop,method=price,direction=outward";
+    assert_eq!(recorder.value(&format!("capnode_call_errors_total {price},kind=Limit,fate=NotSent")), 1);
+    recorder.reaches("capnode_limits_total limit=metadata_bytes", 1).await;
+    shop.cap().invoke::<()>(&"x".repeat(2_000), ()).await.unwrap_err();
+    recorder.reaches("capnode_limits_total limit=frame_bytes", 1).await;
+    recorder.reaches("capnode_connections_ended_total kind=Limit", 1).await;
+}
+
 // One test, since there is one recorder in a program.
 #[tokio::test]
 async fn calls_are_counted_and_peers_make_no_series() {
@@ -124,6 +148,11 @@ async fn calls_are_counted_and_peers_make_no_series() {
     metrics::set_global_recorder(recorder.clone()).unwrap();
     let shop = shop().await;
     assert_eq!(recorder.value("capnode_connections_opened_total "), 2);
+
+    // The end of a connection is counted at both of its ends.
+    drop(shop_with(policy::metrics()).await);
+    assert_eq!(recorder.value("capnode_connections_opened_total "), 4);
+    recorder.reaches("capnode_connections_ended_total kind=Disconnected", 2).await;
 
     let price = "interface=Shop,method=price,direction=inward";
     for _ in 0..3 {
@@ -157,6 +186,8 @@ async fn calls_are_counted_and_peers_make_no_series() {
         assert_eq!(recorder.value(&format!("capnode_calls_in_flight {price}")), 0);
         assert_eq!(outcome.is_err(), failed == 2);
     }
+
+    limits_are_counted(&recorder).await;
 
     let waiting = tokio::spawn(shop.wait());
     shop.price(1).await.unwrap();

@@ -33,7 +33,8 @@ pub(super) struct Shared {
 pub struct Drained {
     /// The number of connections that were open when it began, all of which are closed now.
     pub connections: usize,
-    /// The number of calls that were still running at the deadline, and were cut off.
+    /// The number of calls that were still running at the deadline, and were cut off. One that comes just then may count
+    /// as well, until it is refused.
     pub cut: usize,
 }
 
