@@ -321,6 +321,24 @@ async fn calls_fail_at_once_if_they_shall() {
     assert_eq!(house.count(1).await.unwrap(), 1);
 }
 
+/// Only a call that would wait for a connection fails: not one of a result that is had again over the next one.
+#[tokio::test(start_paused = true)]
+async fn a_result_is_had_again_where_calls_fail_at_once() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().fail_while_down().await.unwrap();
+    let mut line = Reconnection::of(&house).unwrap();
+    let hall = house.enter("hall", |_: String| async {}).await.unwrap();
+    for _ in 0..2 {
+        service.leave();
+        service.cut();
+        down(&mut line).await;
+        assert_eq!(hall.name().await.unwrap_err().fate(), Fate::NotSent);
+        service.come_back();
+        while !matches!(line.changed().await, LineState::Up) {}
+        assert_eq!(hall.name().await.unwrap(), "hall");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_may_have_run_fails_unless_it_is_idempotent() {
     let service = Service::new();

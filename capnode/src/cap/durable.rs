@@ -92,6 +92,9 @@ enum Phase {
 /// Bytes that a waiting call counts beside its arguments.
 const WAITING: usize = 512;
 
+/// The bytes of calls that may wait at least while the call that makes a reference again is under way.
+const REMAKING: usize = 64 * 1024;
+
 /// The most bytes of arguments that are kept for a call that is made again on each connection.
 const KEPT: usize = 64 * 1024;
 
@@ -360,9 +363,13 @@ impl Durable {
         let bytes = request.args.len() + WAITING;
         let mut state = lock(&self.state);
         if state.epoch == epoch && state.is_awaited() {
-            if bytes > self.waiting.bytes.saturating_sub(state.waiting) {
-                let message =
-                    format!("more than {} bytes of calls wait for a connection", self.waiting.bytes);
+            let (most, what) = match self.source {
+                Source::Line(_) => (self.waiting.bytes, "a connection"),
+                // Where calls fail that would wait for a connection, that one call fails as well.
+                Source::Call(..) => (self.waiting.bytes.max(REMAKING), "a reference that is made again"),
+            };
+            if bytes > most.saturating_sub(state.waiting) {
+                let message = format!("more than {most} bytes of calls wait for {what}");
                 return Err(Error::over(LimitKind::ParkedBytes, message).with_fate(Fate::NotSent));
             }
             state.waiting += bytes;
