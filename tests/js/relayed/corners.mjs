@@ -20,7 +20,11 @@ globalThis.WebSocket = WebSocket; // Node 20 has none of its own
 
 const notes = [new Notes(), new Notes(), new Notes()]; // ours, a's, b's
 const sessions = [];
+const asked = [0, 0]; // what the relay has asked a and b for
+let captured = 0; // npm's capnweb never gives back what a map has captured, also without a relay
 server.on("connection", (socket) => {
+  const side = sessions.length;
+  socket.on("message", (frame) => (asked[side] += /^\["(push|stream)"/.test(frame)));
   sessions.push(new RpcSession(new WebSocketTransport(socket), new Lab(notes[sessions.length + 1])));
 });
 const near = new RpcSession(new WebSocketTransport(await opened(positionals[0])));
@@ -37,6 +41,17 @@ async function using(given, use) {
   }
 }
 const there = async (call) => await call;
+
+// Returns a map of the digits of a, each added to by the capture, and what a and b were asked for meanwhile.
+const mapped = (capture) =>
+  using(there(a), (a) =>
+    using(there(capture), async (capture) => {
+      const before = [...asked];
+      captured++;
+      const sums = a.digits.map((digit) => capture.add(digit, 4));
+      return using(there(sums), (sums) => [[...sums], asked.map((count, side) => count - before[side])]);
+    }),
+  );
 
 // Each check has its expected result.
 const CHECKS = {
@@ -66,6 +81,8 @@ const CHECKS = {
 };
 if (newest) {
   Object.assign(CHECKS, {
+    aMapAtOne: [() => mapped(a), [[5, 6, 7], [1, 0]]],
+    aMapAtBoth: [() => mapped(b), [[5, 6, 7], [1, 3]]],
     aPromiseOfOurs: [() => using(promise(2, () => new Counter(notes[0])), (own) => b.use(own)), [1, 2]],
     aPromiseInAResult: [() => using(there(a.promised(2, 7)), ({ object }) => b.use(object)), [1, 2]],
     aPromiseInAPromise: [() => using(a.promised(2, 7), async ({ data, object }) => [await b.use(object), await b.echo(data)]), [[1, 2], { number: 7 }]],
@@ -73,7 +90,10 @@ if (newest) {
 }
 
 // Returns the numbers of references that each side holds.
-const held = () => [...[near, ...sessions].map((session) => session.getStats()), ...notes.map(({ alive }) => alive)];
+const held = () => {
+  const [{ imports, exports }, ...others] = [near, ...sessions].map((session) => session.getStats());
+  return [{ imports: imports - captured, exports }, ...others, ...notes.map(({ alive }) => alive)];
+};
 
 await within(Promise.all([a.name, b.name]), "both");
 const nothing = [...Array(3).fill({ imports: 1, exports: 1 }), 0, 0, 0]; // but the indexes

@@ -73,6 +73,10 @@ export class Lab extends RpcTarget {
     return "lab";
   }
 
+  get digits() {
+    return [1, 2, 3];
+  }
+
   get tools() {
     const exclaim = (text) => `${text}!`;
     return { double: (number) => number * 2, deep: { seven: 7, exclaim, list: [7, exclaim] } };
