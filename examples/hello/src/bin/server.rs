@@ -17,8 +17,8 @@ impl Room {
         println!("{message}");
         let members = self.members.lock().unwrap().clone();
         for on_message in members {
-            // An error means that this member has just disconnected. Its seat is about to be dropped.
-            let _disconnected = on_message.call(message.to_owned()).send();
+            // An error means that this member has disconnected, or reads so slowly that it misses this message.
+            let _unsent = on_message.call(message.to_owned()).send();
         }
     }
 }
