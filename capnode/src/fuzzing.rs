@@ -18,6 +18,8 @@ use crate::message::{CapDescriptor, Id, Message, Payload};
 mod frames;
 #[cfg(feature = "signed")]
 mod signed;
+#[cfg(feature = "sturdy")]
+mod sturdy;
 #[cfg(test)]
 mod tests;
 mod transports;
@@ -26,6 +28,8 @@ mod values;
 pub use self::frames::{canonical, capnode_frame, capnweb_frame, detect, ids, json_tree, q_frame};
 #[cfg(feature = "signed")]
 pub use self::signed::{signed_document, signed_json, signed_names};
+#[cfg(feature = "sturdy")]
+pub use self::sturdy::sturdy_text;
 pub use self::transports::{address, byte_stream, origin, upgrade, web_socket};
 pub use self::values::{arguments, expression, scalars};
 
@@ -192,6 +196,12 @@ pub const TARGETS: &[Target] = &[
         name: "ids",
         run: ids,
         entries: &["dialect/capnode/mod.rs::reconstruct", "dialect/ids.rs::own_name"],
+    },
+    #[cfg(feature = "sturdy")]
+    Target {
+        name: "sturdy_text",
+        run: sturdy_text,
+        entries: &["sturdy/text.rs::from_str", "sturdy/caveat.rs::from_str"],
     },
     #[cfg(feature = "signed")]
     Target {

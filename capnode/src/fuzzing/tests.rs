@@ -78,7 +78,7 @@ fn files(folder: &Path, found: &mut BTreeMap<String, String>) {
         }
         if path.is_dir() {
             // Their targets are as optional as they are.
-            if cfg!(feature = "signed") || name != "signed" {
+            if OPTIONAL.iter().all(|(module, is_on)| *is_on || name != *module) {
                 files(&path, found);
             }
         } else {
@@ -124,6 +124,10 @@ fn is_entry_by_shape(file: &str, signature: &str) -> bool {
         && verdict.iter().any(|kind| gives.contains(kind))
 }
 
+/// The modules that are there with the feature of the same name, and if it is on.
+const OPTIONAL: &[(&str, bool)] =
+    &[("signed", cfg!(feature = "signed")), ("sturdy", cfg!(feature = "sturdy"))];
+
 /// All functions that are entries, by file and name.
 fn entries() -> BTreeSet<String> {
     let mut sources = BTreeMap::new();
@@ -167,7 +171,9 @@ fn every_function_that_takes_in_what_others_wrote_has_a_target() {
     // An entry that the search does not find, such as a trait's method, has to be there, too.
     let mut sources = BTreeMap::new();
     files(&source(), &mut sources);
-    let is_built = |entry: &&String| cfg!(feature = "signed") || !entry.starts_with("signed/");
+    let is_built = |entry: &&String| {
+        OPTIONAL.iter().all(|(module, is_on)| *is_on || !entry.starts_with(&format!("{module}/")))
+    };
     for entry in covered.iter().chain(&excused).filter(is_built) {
         let (file, name) = entry.split_once("::").unwrap();
         let text = sources.get(file).unwrap_or_else(|| panic!("there is no {file}"));
@@ -194,12 +200,14 @@ fn every_target_can_be_run() {
         assert!(read(&path).contains(&runs), "{} runs something else", path.display());
         let listed = format!("[[bin]]\nname = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"\n");
         assert!(manifest.contains(&listed), "{name} is not in fuzz/Cargo.toml");
-        if cfg!(feature = "signed") || !name.starts_with("signed_") {
+        if OPTIONAL.iter().all(|(module, is_on)| *is_on || !name.starts_with(&format!("{module}_"))) {
             there.insert(name);
         }
     }
     assert_eq!(there, named);
-    let optional = if cfg!(feature = "signed") { 0 } else { manifest.matches("name = \"signed_").count() };
+    let absent = OPTIONAL.iter().filter(|(_, is_on)| !is_on);
+    let optional: usize =
+        absent.map(|(module, _)| manifest.matches(&format!("name = \"{module}_")).count()).sum();
     assert_eq!(manifest.matches("[[bin]]").count(), named.len() + optional);
 }
 

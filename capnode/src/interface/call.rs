@@ -83,6 +83,8 @@ enum Timeout {
     Until(crate::runtime::Instant),
     /// The timer that runs, with the time that `timeout` has set.
     At(Option<Duration>, crate::runtime::Sleep),
+    /// A deadline that has passed.
+    Passed,
 }
 
 /// Returns the error of a call whose own time has passed.
@@ -377,14 +379,28 @@ impl<T, F> Call<T, F> {
             Some((_, Err(error))) => return Poll::Ready(error),
             None => {}
         }
-        let Some(Timeout::At(limit, sleep)) = &mut self.timeout else { return Poll::Pending };
-        sleep.as_mut().poll(cx).map(|()| {
+        let limit = match &mut self.timeout {
+            Some(Timeout::At(limit, sleep)) => {
+                ready!(sleep.as_mut().poll(cx));
+                *limit
+            }
+            Some(Timeout::Passed) => None,
+            _ => return Poll::Pending,
+        };
+        if limit.is_none() && !matches!(self.timeout, Some(Timeout::Passed)) {
+            // A call that a handler makes has the deadline of the handler, whose caller may be polled after this, and is to
+            // see the end as its own.
+            self.timeout = Some(Timeout::Passed);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready({
             let not_sent = match std::mem::replace(&mut self.state, State::Done) {
                 State::Sent(response) => response.give_up(),
                 State::Unsent(..) | State::Mapped(_) | State::Done => true,
             };
             let fate = if not_sent { Fate::NotSent } else { Fate::MayHaveRun };
-            timed_out(*limit, fate)
+            timed_out(limit, fate)
         })
     }
 
@@ -399,7 +415,7 @@ impl<T, F> Call<T, F> {
         let limit = match &self.timeout {
             Some(Timeout::After(limit)) => Some(*limit),
             Some(Timeout::At(limit, _)) => *limit,
-            Some(Timeout::Until(_)) | None => None,
+            Some(Timeout::Until(_) | Timeout::Passed) | None => None,
         };
         timed_out(limit, if error.fate() == Fate::NotSent { Fate::NotSent } else { Fate::MayHaveRun })
     }
