@@ -55,7 +55,8 @@ pub struct Limits {
     /// version 6 stands for its /64, and the user for the peer at a Unix socket.
     pub node_bytes: usize,
     /// Bytes of one frame. Default 32 MiB, the size at which npm's `capnweb` refuses a message; at least 256. A longer
-    /// one is refused while it is being read, and ends the session.
+    /// one is refused while it is being read, and ends the session. With less than 8 KiB, streams of small items can break it:
+    /// a peer of this library writes several of them in one frame of up to 4 KiB.
     pub frame_bytes: usize,
     /// The nesting depth of values in a message, arguments counting from 1. Default 256, as in npm's `capnweb`, which
     /// is the most; at least 8. This side refuses to send deeper values, too. A call inside the arguments of another

@@ -86,8 +86,9 @@ impl<F: ?Sized> Func<F> {
 
     /// Returns a reference to `function`.
     ///
-    /// If it returns a `Result`, its error reaches the caller unchanged, but its message is no more than the written
-    /// value: with [`fallible`](Func::fallible) the message is the text of `Display`.
+    /// If it returns a `Result`, its error reaches the caller as a value: the message is no more than that value's text, and
+    /// an [`Error`](crate::Error) loses its properties. [`fallible`](Func::fallible) keeps both the text of `Display` and the
+    /// properties.
     pub fn new(function: impl IntoFunc<F>) -> Self {
         function.into_func()
     }

@@ -257,6 +257,20 @@ fn of_two_waiting_calls_with_one_stream_the_second_fails_here() {
 }
 
 #[test]
+fn of_two_waiting_calls_with_one_stream_a_pipelined_second_is_refused_there() {
+    let (_log, mut pair, probe) = backpressured();
+    let body = Body::from(Bytes::from(b"once"));
+    let blob = Value::Blob(Box::new(Blob { content_type: String::new(), body }));
+    let first = started(probe.echo(blob.clone()));
+    let echoed = probe.cap().invoke::<ProbeClient>("echo", (blob,)).pipeline();
+    // It has been sent: the peer knows that there is no stream.
+    let error = pair.wait(echoed.cap().read::<Value>()).unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered));
+    assert!(error.message().contains("passed on"), "{error}");
+    assert!(pair.wait(first).is_ok());
+}
+
+#[test]
 fn a_waiting_call_fails_as_not_sent_when_the_session_ends() {
     let (_log, pair, probe) = backpressured();
     let mut waiting = started(probe.note(1));

@@ -29,6 +29,47 @@ fn a_wrong_call_is_told_method_argument_and_what_was_expected() {
 }
 
 #[test]
+fn a_refused_call_keeps_none_of_its_references() {
+    let (_log, mut peer) = offered_probe();
+    // A method that is not there, a property, arguments of other types, a capture of a map that makes no sense, a target
+    // that was never lent.
+    let calls = [
+        r#"["pipeline",0,["nope"],[{"a":@,"b":[[@]]}]]"#,
+        r#"["pipeline",0,["name"],[@]]"#,
+        r#"["pipeline",0,["name","deeper"],[@]]"#,
+        r#"["pipeline",0,["note"],[@,@]]"#,
+        r#"["pipeline",0,["call"],[5,@]]"#,
+        r#"["pipeline",0,["call"],[@,@,@]]"#,
+        r#"["pipeline",0,["echo"],[["blob","t",@]]]"#,
+        r#"["pipeline",0,["echo"],[["remap",0,[],[@],[["pipeline",-7]]]]]"#,
+        r#"["remap",0,["list"],[@],[["pipeline",-7,[],[5]]]]"#,
+        r#"["pipeline",-70,["note"],[@]]"#,
+        r#"["pipeline",1,["note"],[@]]"#,
+    ];
+    let before = peer.core().tables();
+    let mut lent = 0;
+    for (call, number) in calls.iter().zip(1..) {
+        let parts: Vec<_> = call.split('@').collect();
+        let mut message = format!(r#"["stream",{}"#, parts[0]);
+        let first = lent + 1;
+        for part in &parts[1..] {
+            lent += 1;
+            message += &format!(r#"["export",-{lent}]{part}"#);
+        }
+        peer.receive(&(message + "]"));
+        let frames = peer.frames();
+        assert!(
+            frames.iter().any(|frame| frame.starts_with(&format!(r#"["reject",{number},"#))),
+            "{call}: {frames:?}"
+        );
+        for id in first..=lent {
+            assert!(frames.contains(&format!(r#"["release",-{id},1]"#)), "{call}: {frames:?}");
+        }
+        assert_eq!(peer.core().tables(), before, "{call}");
+    }
+}
+
+#[test]
 fn properties_are_read_and_missing_ones_are_undefined() {
     assert_eq!(answer(r#"["pipeline",0,["name"]]"#), r#"["resolve",1,"probe"]"#);
     assert_eq!(answer(r#"["pipeline",0,["missing"]]"#), r#"["resolve",1,["undefined"]]"#);
