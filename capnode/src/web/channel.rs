@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_core::Stream;
+use js_sys::JsString;
 
 use crate::transport::{Closing, Frame, Outgoing, ReceiveError, Transport};
 
@@ -31,6 +32,13 @@ pub(super) type Arrivals = UnboundedSender<Result<String, ReceiveError>>;
 pub(super) fn channel() -> (Channel, Arrivals, UnboundedReceiver<Message>) {
     let ((arrivals, incoming), (outgoing, departures)) = (unbounded(), unbounded());
     (Channel { incoming, outgoing: Some(outgoing), current: String::new() }, arrivals, departures)
+}
+
+/// Returns a message of at most `limit` bytes. A longer one is not copied, as far as can be told before.
+pub(super) fn within(message: &JsString, limit: usize) -> Result<String, ReceiveError> {
+    let text = if message.length() as usize > limit { None } else { Some(String::from(message)) };
+    text.filter(|text| text.len() <= limit)
+        .ok_or_else(|| ReceiveError::TooLong(format!("a message is longer than {limit} bytes")))
 }
 
 impl Transport for Channel {

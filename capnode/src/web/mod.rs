@@ -1,4 +1,4 @@
-//! Connections of a page or of a worker: WebSockets and message ports.
+//! Connections of a page or of a worker: WebSockets, message ports, workers, and other windows.
 //!
 //! They carry the [`Connection`](crate::Connection) and the [`Node`](crate::Node) of every other host. There is one
 //! thread, and everything is a task of its event loop.
@@ -12,5 +12,5 @@ mod port;
 mod socket;
 
 pub use self::channel::Channel;
-pub use self::port::port;
+pub use self::port::{Port, port, window};
 pub use self::socket::{connect, socket};

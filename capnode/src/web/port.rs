@@ -1,22 +1,71 @@
-//! Message ports.
+//! Message ports, workers and windows: all that posts messages and hears them.
+
+use std::cell::Cell;
+use std::rc::Rc;
 
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt as _;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{MessageEvent, MessagePort};
+use web_sys::{DedicatedWorkerGlobalScope, EventTarget, MessageEvent, MessagePort, Url, Window, Worker};
 
-use super::channel::{Arrivals, Channel, Message, channel};
+use super::channel::{Arrivals, Channel, Message, channel, within};
 use super::clone::{to_text, to_value};
+use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
 use crate::transport::ReceiveError;
 
-/// Carries frames over a message port: one of a `MessageChannel`, whose other end is a worker's, a frame's or another
-/// page's. The peer is npm's `capnweb` on its `newMessagePortRpcSession`, or this library.
+/// What posts messages and hears them: a `MessagePort`, a `Worker`, or, in a worker, its `DedicatedWorkerGlobalScope`.
+pub trait Port: Clone + Into<EventTarget> + 'static {
+    /// Posts a message.
+    ///
+    /// # Errors
+    ///
+    /// What the `postMessage` of the port throws.
+    fn post(&self, message: &JsValue) -> Result<(), JsValue>;
+
+    /// Lets messages arrive that the port held back until somebody listens.
+    fn start(&self) {}
+
+    /// Ends the port with its connection.
+    fn close(&self) {}
+}
+
+impl Port for MessagePort {
+    fn post(&self, message: &JsValue) -> Result<(), JsValue> {
+        self.post_message(message)
+    }
+
+    fn start(&self) {
+        MessagePort::start(self);
+    }
+
+    fn close(&self) {
+        MessagePort::close(self);
+    }
+}
+
+impl Port for Worker {
+    fn post(&self, message: &JsValue) -> Result<(), JsValue> {
+        self.post_message(message)
+    }
+}
+
+impl Port for DedicatedWorkerGlobalScope {
+    fn post(&self, message: &JsValue) -> Result<(), JsValue> {
+        self.post_message(message)
+    }
+}
+
+/// Carries frames over a message port, or between a page and a worker. The peer is npm's `capnweb` on its
+/// `newMessagePortRpcSession`, npm's `q-connection`, or this library.
 ///
-/// A frame is a value that the port clones, and `null` is the end, as with `capnweb`. A message of more than
-/// [`frame_bytes`](Limits::frame_bytes) of the default limits ends the connection.
+/// A frame of Cap'n Web is a value that the port clones, and `null` is the end, as with `capnweb`. One of the other dialects
+/// is a string. A peer that sends strings gets strings. A message of more than [`frame_bytes`](Limits::frame_bytes) of the
+/// default limits ends the connection.
+///
+/// The end of the connection closes a message port, and lets a worker run.
 ///
 /// ```no_run
 /// # async fn example(port: web_sys::MessagePort) -> Result<(), capnode::Error> {
@@ -24,42 +73,120 @@ use crate::transport::ReceiveError;
 /// # Ok(())
 /// # }
 /// ```
-pub fn port(port: MessagePort) -> Channel {
-    let (channel, arrivals, departures) = channel();
-    spawn_local(carry(port, arrivals, departures));
-    channel
+pub fn port(port: impl Port) -> Channel {
+    let place = {
+        let (post, start, close) = (port.clone(), port.clone(), port.clone());
+        Place {
+            hears: port.into(),
+            is_from_peer: Box::new(|_| true),
+            post: Box::new(move |message| post.post(message)),
+            start: Box::new(move || start.start()),
+            close: Box::new(move || close.close()),
+        }
+    };
+    place.carried()
 }
 
-/// Moves messages until either side ends.
-async fn carry(port: MessagePort, arrivals: Arrivals, mut departures: UnboundedReceiver<Message>) {
-    let limit = Limits::default().frame_bytes;
-    let on_message = {
-        let arrivals = arrivals.clone();
-        Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            let value = event.data();
-            if value.is_null() {
-                arrivals.close_channel();
-            } else {
-                // If this fails, the connection has ended.
-                let _unwanted = arrivals.unbounded_send(to_text(&value, limit));
-            }
-        })
-    };
-    let on_error = Closure::<dyn FnMut()>::new(move || {
-        let error = ReceiveError::Invalid("the message could not be cloned here".to_owned());
-        let _unwanted = arrivals.unbounded_send(Err(error));
-    });
-    port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    port.set_onmessageerror(Some(on_error.as_ref().unchecked_ref()));
-    port.start();
-    while let Some(Message::Frame(text)) = departures.next().await {
-        if to_value(&text).and_then(|value| port.post_message(&value)).is_err() {
-            break;
-        }
+/// Carries frames between this window and `other`: the content of a frame, the parent of this one, or a window that this
+/// one has opened. Messages go to documents of `origin` alone, such as `https://example.org`, and only those of that
+/// origin and that window are heard. There is one connection at a time between two windows.
+///
+/// The other document has to be there: a message to a frame that is still loading is lost. So let the document that is
+/// loaded last be the one that connects.
+///
+/// # Errors
+///
+/// [`ErrorKind::Connect`] if `origin` is none, such as `*`, or there is no window here, as in a worker.
+pub fn window(other: &Window, origin: &str) -> Result<Channel, Error> {
+    let failed = |why: String| Error::new(ErrorKind::Connect, why).with_fate(Fate::NotSent);
+    if !Url::new(origin).is_ok_and(|url| url.origin() == origin) {
+        return Err(failed(format!(
+            "'{origin}' is no origin: write scheme, host and port, such as https://example.org"
+        )));
     }
-    // A port that is closed already says nothing.
-    let _closed = port.post_message(&JsValue::NULL);
-    port.set_onmessage(None);
-    port.set_onmessageerror(None);
-    port.close();
+    let here: Window = js_sys::global()
+        .dyn_into()
+        .map_err(|_| failed("there is no window here, but a worker".to_owned()))?;
+    let (from, to, ours, theirs) = (other.clone(), other.clone(), origin.to_owned(), origin.to_owned());
+    let place = Place {
+        hears: here.into(),
+        is_from_peer: Box::new(move |event| {
+            event.origin() == ours && event.source().is_some_and(|source| source == *from.as_ref())
+        }),
+        post: Box::new(move |message| to.post_message(message, &theirs)),
+        start: Box::new(|| ()),
+        close: Box::new(|| ()),
+    };
+    Ok(place.carried())
+}
+
+type Post = Box<dyn Fn(&JsValue) -> Result<(), JsValue>>;
+
+/// Where messages go, and where those of the peer arrive.
+struct Place {
+    hears: EventTarget,
+    /// A window hears more than its peer.
+    is_from_peer: Box<dyn Fn(&MessageEvent) -> bool>,
+    post: Post,
+    start: Box<dyn FnOnce()>,
+    close: Box<dyn FnOnce()>,
+}
+
+impl Place {
+    /// Returns the transport. It listens before the event loop goes on.
+    fn carried(self) -> Channel {
+        let (channel, arrivals, departures) = channel();
+        spawn_local(self.carry(arrivals, departures));
+        channel
+    }
+
+    /// Moves messages until either side ends.
+    async fn carry(self, arrivals: Arrivals, mut departures: UnboundedReceiver<Message>) {
+        let Place { hears, is_from_peer, post, start, close } = self;
+        let hears_strings = Rc::new(Cell::new(false));
+        let on_message = {
+            let (arrivals, hears_strings) = (arrivals.clone(), hears_strings.clone());
+            Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+                let value = event.data();
+                if !is_from_peer(&event) {
+                    return;
+                }
+                if value.is_null() {
+                    arrivals.close_channel();
+                    return;
+                }
+                hears_strings.set(value.is_string());
+                let limit = Limits::default().frame_bytes;
+                let text = value.dyn_ref().map_or_else(|| to_text(&value, limit), |text| within(text, limit));
+                // If this fails, the connection has ended.
+                let _unwanted = arrivals.unbounded_send(text);
+            })
+        };
+        let on_error = Closure::<dyn FnMut()>::new(move || {
+            let error = ReceiveError::Invalid("the message could not be cloned here".to_owned());
+            let _unwanted = arrivals.unbounded_send(Err(error));
+        });
+        let listeners = [
+            ("message", on_message.as_ref().unchecked_ref()),
+            ("messageerror", on_error.as_ref().unchecked_ref()),
+        ];
+        for (event, listener) in listeners {
+            let _always = hears.add_event_listener_with_callback(event, listener);
+        }
+        start();
+        while let Some(Message::Frame(text)) = departures.next().await {
+            // Only a frame of Cap'n Web is an array.
+            let as_string = hears_strings.get() || !text.starts_with('[');
+            let message = if as_string { Ok(JsValue::from_str(&text)) } else { to_value(&text) };
+            if message.and_then(|message| post(&message)).is_err() {
+                break;
+            }
+        }
+        // A port that is closed already says nothing.
+        let _closed = post(&JsValue::NULL);
+        for (event, listener) in listeners {
+            let _always = hears.remove_event_listener_with_callback(event, listener);
+        }
+        close();
+    }
 }

@@ -9,7 +9,7 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{CloseEvent, MessageEvent, WebSocket};
 
-use super::channel::{Arrivals, Channel, Message, channel};
+use super::channel::{Arrivals, Channel, Message, channel, within};
 use crate::connection::FromConnection;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
@@ -64,13 +64,8 @@ async fn carry(
     let on_message = {
         let arrivals = arrivals.clone();
         Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            let frame = match event.data().as_string() {
-                Some(frame) if frame.len() > limit => {
-                    Err(ReceiveError::TooLong(format!("a message is longer than {limit} bytes")))
-                }
-                Some(frame) => Ok(frame),
-                None => Err(ReceiveError::Invalid("a frame is text, and this message is not".to_owned())),
-            };
+            let invalid = || ReceiveError::Invalid("a frame is text, and this message is not".to_owned());
+            let frame = event.data().dyn_ref().ok_or_else(invalid).and_then(|frame| within(frame, limit));
             // If this fails, the connection has ended.
             let _unwanted = arrivals.unbounded_send(frame);
         })

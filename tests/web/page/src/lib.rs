@@ -1,88 +1,75 @@
-//! A program in a page or worker, which serves and calls over ports.
+//! A program in a page or worker, which serves and calls over ports, workers and windows.
 
-use capnode::{Connection, Error, Func, Node, Value, connect_over, web};
-use wasm_bindgen::JsValue;
+use capnode::{Connection, Dialect, Error, Node, web};
+use greeter::{GreeterClient, Here};
 use wasm_bindgen::prelude::wasm_bindgen;
-use web_sys::MessagePort;
+use wasm_bindgen::{JsCast as _, JsValue};
+use web_sys::{DedicatedWorkerGlobalScope, MessagePort, Window, Worker};
 
-/// What both sides offer each other.
-#[capnode::interface]
-pub trait Greeter {
-    /// Greets by name.
-    async fn hello(&self, name: String) -> Result<String, Error>;
-
-    /// Returns the value.
-    async fn echo(&self, value: Value) -> Result<Value, Error>;
-
-    /// Calls back for each number below `to`, and returns the sum of the answers.
-    async fn sum(&self, to: u32, each: Func<fn(u32) -> Result<u32, Error>>) -> Result<u32, Error>;
-
-    /// Fails.
-    async fn fail(&self) -> Result<(), Error>;
-
-    /// Returns another object of the kind.
-    async fn other(&self, greeting: String) -> Result<GreeterClient, Error>;
-}
-
-struct Here(String);
-
-impl Greeter for Here {
-    async fn hello(&self, name: String) -> Result<String, Error> {
-        Ok(format!("{}, {name}", self.0))
-    }
-
-    async fn echo(&self, value: Value) -> Result<Value, Error> {
-        Ok(value)
-    }
-
-    async fn sum(&self, to: u32, each: Func<fn(u32) -> Result<u32, Error>>) -> Result<u32, Error> {
-        let mut sum = 0;
-        for number in 0..to {
-            sum += each.call(number).await?;
-        }
-        Ok(sum)
-    }
-
-    async fn fail(&self) -> Result<(), Error> {
-        Err(Error::rejected("not today"))
-    }
-
-    async fn other(&self, greeting: String) -> Result<GreeterClient, Error> {
-        Ok(GreeterClient::new(Here(greeting)))
+/// Returns the transport over a port or worker, or over the scope of this worker.
+fn over(port: JsValue) -> web::Channel {
+    match port.dyn_into::<MessagePort>() {
+        Ok(port) => web::port(port),
+        Err(port) => match port.dyn_into::<Worker>() {
+            Ok(worker) => web::port(worker),
+            Err(scope) => web::port(scope.unchecked_into::<DedicatedWorkerGlobalScope>()),
+        },
     }
 }
 
-/// Serves a port. Returns the reason of the end when the connection has ended.
+/// Serves a port or worker. Returns the reason of the end when the connection has ended.
 #[wasm_bindgen]
-pub async fn serve(port: MessagePort) -> Result<String, JsValue> {
-    let node = Node::new(GreeterClient::new(Here("Hello".to_owned())));
-    let connection = node.serve(web::port(port)).await.map_err(thrown)?;
-    Ok(connection.closed().await.to_string())
+pub async fn serve(port: JsValue) -> Result<String, JsValue> {
+    listen(over(port)).await.map_err(thrown)
 }
 
-/// Calls the greeter behind a port, and returns what it said, a line a call.
+/// Serves a window of an origin.
 #[wasm_bindgen]
-pub async fn call(port: MessagePort) -> Result<String, JsValue> {
-    talk(web::port(port)).await.map_err(thrown)
+pub async fn serve_window(window: Window, origin: String) -> Result<String, JsValue> {
+    listen(web::window(&window, &origin).map_err(thrown)?).await.map_err(thrown)
+}
+
+/// Calls the greeter behind a port or worker, which speaks the dialect, and returns what it said, a line a call.
+#[wasm_bindgen]
+pub async fn call(port: JsValue, dialect: Option<String>) -> Result<String, JsValue> {
+    talk(over(port), dialect).await.map_err(thrown)
+}
+
+/// Does the same with the document of a window.
+#[wasm_bindgen]
+pub async fn call_window(window: Window, origin: String, dialect: Option<String>) -> Result<String, JsValue> {
+    talk(web::window(&window, &origin).map_err(thrown)?, dialect).await.map_err(thrown)
 }
 
 /// Does the same over a WebSocket.
 #[wasm_bindgen]
 pub async fn call_socket(url: String) -> Result<String, JsValue> {
-    talk(web::socket(&url).await.map_err(thrown)?).await.map_err(thrown)
+    talk(web::socket(&url).await.map_err(thrown)?, None).await.map_err(thrown)
 }
 
 /// Returns the error of a call of a port with a limit of time.
 #[wasm_bindgen]
-pub async fn call_late(port: MessagePort, milliseconds: u32) -> Result<String, JsValue> {
-    let greeter: GreeterClient = connect_over(web::port(port)).await.map_err(thrown)?;
+pub async fn call_late(port: JsValue, milliseconds: u32) -> Result<String, JsValue> {
+    let greeter: GreeterClient = capnode::connect_over(over(port)).await.map_err(thrown)?;
     let late =
         greeter.hello("late".to_owned()).timeout(std::time::Duration::from_millis(milliseconds.into()));
     Ok(late.await.map_or_else(|error| error.to_string(), |answer| answer))
 }
 
-async fn talk(channel: web::Channel) -> Result<String, Error> {
-    let connection: Connection = connect_over(channel).await?;
+/// Returns how often greeters of this program have greeted.
+#[wasm_bindgen]
+pub fn greeted() -> u32 {
+    greeter::greeted()
+}
+
+async fn listen(channel: web::Channel) -> Result<String, Error> {
+    let connection = Node::new(GreeterClient::new(Here::new("Hello"))).serve(channel).await?;
+    Ok(connection.closed().await.to_string())
+}
+
+async fn talk(channel: web::Channel, dialect: Option<String>) -> Result<String, Error> {
+    let dialect: Dialect = dialect.as_deref().unwrap_or("capnweb").parse()?;
+    let connection: Connection = Node::builder().dialect(dialect).build().connect_over(channel).await?;
     let greeter: GreeterClient = connection.index();
     let hello = greeter.hello("Rust".to_owned()).await?;
     let sum = greeter.sum(4, async |number: u32| Ok(number * 10)).await?;

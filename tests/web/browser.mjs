@@ -1,0 +1,139 @@
+// Rust in pages, workers and frames of a real browser, against npm's capnweb and q-connection, and against Rust.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createReadStream, existsSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { after, before, test } from "node:test";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const executablePath = process.env.CAPNODE_CHROMIUM ?? "/usr/bin/chromium";
+assert.ok(existsSync(executablePath), `no browser at ${executablePath}: install chromium, or name one in CAPNODE_CHROMIUM`);
+
+const here = import.meta.dirname;
+const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
+
+// Serves the files of this folder. Each port is an origin.
+const serveFiles = async () => {
+  const server = createServer(({ url }, response) => {
+    const path = join(here, normalize(new URL(url, "http://host").pathname));
+    if (!existsSync(path) || !types[extname(path)]) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": types[extname(path)] });
+    createReadStream(path).pipe(response);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return [server, `http://127.0.0.1:${server.address().port}`];
+};
+
+let browser, page, near, far, ours, other, program, printed, url;
+
+before(async () => {
+  [[near, ours], [far, other]] = [await serveFiles(), await serveFiles()];
+  program = spawn(join(here, "../../target/wasm/debug/server"), [ours], { stdio: ["pipe", "pipe", "inherit"] });
+  printed = createInterface({ input: program.stdout });
+  [url] = await once(printed, "line");
+  browser = await chromium.launch({
+    executablePath,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync"],
+  });
+  page = await open();
+});
+
+const open = async () => {
+  const page = await browser.newPage();
+  page.on("pageerror", (error) => console.error("in the page:", error));
+  await page.goto(`${ours}/site/index.html`);
+  await page.evaluate(() => window.loaded);
+  return page;
+};
+
+after(async () => {
+  await browser?.close();
+  program?.stdin.end();
+  near?.close();
+  far?.close();
+});
+
+const run = (name, ...values) => page.evaluate(([name, values]) => window.tests[name](...values), [name, values]);
+const said = (greeting, name) => (lines) => {
+  assert.deepEqual(lines.slice(0, 3), [`${greeting}, ${name}`, "60", "Salut, pipe"]);
+  assert.match(lines[3], /not today/);
+};
+
+for (const [what, greeting, name, ...steps] of [
+  ["capnweb in a page calls Rust in a worker", "Hello", "page", "capnwebCallsWorker"],
+  ["q-connection in a page calls Rust in a worker", "Hello", "page", "qCallsWorker"],
+  ["Rust in a worker calls capnweb in its page", "Hi", "Rust", "capnwebServesWorker"],
+  ["Rust in a worker calls q-connection in its page", "Hi", "Rust", "qServesWorker"],
+  ["Rust in a page calls capnweb in a worker", "Hi", "Rust", "callsWorker", "capnweb", "capnweb"],
+  ["Rust in a page calls q-connection in a worker", "Hi", "Rust", "callsWorker", "q", "q"],
+  ["Rust in a page calls Rust in a worker", "Hello", "Rust", "callsWorker", "serve", "capnweb"],
+  ["Rust in a page calls Rust in a worker, in the dialect of Capnode", "Hello", "Rust", "callsWorker", "serve", "capnode"],
+  ["q-connection calls Rust over a port", "Hello", "page", "qCallsPort"],
+  ["Rust calls q-connection over a port", "Hi", "Rust", "callsQPort"],
+  ["q-connection in a page calls Rust over a WebSocket", "Hello", "page", "qCallsSocket", () => url],
+  ["Rust in a page calls Rust over a WebSocket", "Hello", "Rust", "callsSocket", () => url],
+  ["Rust in a page calls Rust in a frame", "Hello", "Rust", "callsFrame", () => ours],
+  ["Rust in a page calls Rust in a frame of another origin", "Hello", "Rust", "callsFrame", () => other],
+  ["Rust in a frame calls its page", "Hello", "Rust", "servesFrame", () => ours, "capnweb"],
+  ["Rust in a frame of another origin calls its page", "Hello", "Rust", "servesFrame", () => other, "q"],
+  ["q-connection in a page calls Rust in a frame", "Hello", "page", "qCallsFrame", () => ours],
+  ["Rust in a page calls q-connection in a frame", "Hi", "Rust", "callsQFrame", () => ours],
+]) {
+  test(what, async () => {
+    const [method, ...values] = steps.map((step) => (typeof step === "function" ? step() : step));
+    said(greeting, name)(await run(method, ...values));
+  });
+}
+
+test("the end of a page's connection is that of the worker's", async () => {
+  assert.match(await run("endsWithWorker"), /closed|ended|released/);
+});
+
+test("only the window and the origin that were named are heard", async () => {
+  assert.equal(await run("hears", other, other, "stranger"), 1);
+  assert.equal(await run("hears", other, ours, "stranger"), 0);
+  assert.equal(await run("hears", other, other, "friend"), 0);
+});
+
+test("only a document of the origin that was named is told", async () => {
+  assert.notEqual(await run("tells", other, other), 0);
+  assert.equal(await run("tells", other, ours), 0);
+});
+
+for (const [what, end, reason] of [
+  ["is closed", (page) => page.close(), /^the peer closed/],
+  ["goes elsewhere", (page) => page.goto("about:blank"), /^the peer closed/],
+  ["crashes", (page) => void page.goto("chrome://crash").catch(() => {}), /^the (peer|connection)/],
+]) {
+  test(`the server is told when a tab ${what}`, async () => {
+    const other = await open();
+    assert.equal(await other.evaluate((url) => window.tests.holds(url), url), "Hello, page");
+    const line = once(printed, "line");
+    await end(other);
+    assert.match((await line)[0], reason);
+    await other.close();
+  });
+}
+
+test("a tab that sleeps keeps its connection: the browser answers the server's pings", async () => {
+  const other = await open();
+  assert.equal(await other.evaluate((url) => window.tests.holds(url), url), "Hello, page");
+  let ended;
+  printed.once("line", (line) => { ended = line; });
+  const session = await other.context().newCDPSession(other);
+  await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  // The time is what is tested: the server asks every half second, and waits as long.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  await session.send("Page.setWebLifecycleState", { state: "active" });
+  assert.equal(await other.evaluate(async () => await window.held.hello("page")), "Hello, page");
+  assert.equal(ended, undefined);
+  await other.close();
+});
+
+test("what is no origin is refused", async () => {
+  for (const refusal of await run("refusals")) assert.match(refusal, /is no origin/);
+});
