@@ -18,6 +18,8 @@
 )]
 
 mod check;
+#[cfg(feature = "describe")]
+mod described;
 mod errors;
 mod expand;
 mod model;
@@ -190,6 +192,19 @@ use syn::{Item, ItemTrait};
 #[proc_macro_attribute]
 pub fn interface(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_interface(options.into(), item.into()).into()
+}
+
+/// Describes a type in TypeScript, as serde writes and reads it.
+///
+/// It is the derive of `ts-rs`, and takes the same attributes, in `#[ts(..)]`. But serde's attributes are all accounted for: a type
+/// with `try_from` and `into`, or one that is `transparent`, is what stands for it on the wire, and one whose form cannot be told
+/// from its attributes, as with `serialize_with`, has to say it by `#[ts(as = "..")]` or `#[ts(type = "..")]`.
+///
+/// `#[ts(crate = ..)]` is the path of capnode, if it is not `::capnode`.
+#[cfg(feature = "describe")]
+#[proc_macro_derive(TS, attributes(ts))]
+pub fn described(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    described::expand(item.into()).into()
 }
 
 fn expand_interface(options: TokenStream, item: TokenStream) -> TokenStream {

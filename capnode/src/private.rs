@@ -18,7 +18,7 @@ pub use crate::cap::response::Response;
 #[cfg(feature = "describe")]
 pub use crate::describe::{
     Collector, Described, IfOther, IfSame, Known, Member, OfDeclared, OfDescribed, OfKnown, OfUnknown,
-    Outline, Same, Shape, Shaped, Shaping, mention, name_of, ts_rs,
+    Outline, Same, Shape, Shaped, Shaping, accounted, mention, name_of, ts_rs,
 };
 pub use crate::interface::args::{ByRef, ByValue, Owned, Passed, Taken};
 pub use crate::interface::call::{CallOf, Rederived, call, read, rederived};
@@ -28,7 +28,9 @@ pub use crate::interface::{
     AnInterface, Invocation, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };
 #[cfg(feature = "describe")]
-pub use core::option::Option::{None, Some};
+pub use core::option::Option::{self, None, Some};
+#[cfg(feature = "describe")]
+pub use std::path::PathBuf;
 #[cfg(feature = "describe")]
 pub use std::string::String;
 // Bounds of public functions and what they give, which the macro's output does not name.

@@ -16,7 +16,6 @@ pub struct Unsaid(String);
 
 /// What was said.
 #[derive(Serialize, Deserialize, TS)]
-#[ts(crate = "capnode::describe::ts_rs")]
 pub struct Line {
     pub id: u64,
     /// Who said it.
@@ -28,7 +27,6 @@ pub struct Line {
 }
 
 #[derive(Debug, Serialize, Deserialize, TS)]
-#[ts(crate = "capnode::describe::ts_rs")]
 pub enum Refusal {
     Muted,
     TooLong { max: u32 },

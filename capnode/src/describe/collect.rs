@@ -16,12 +16,20 @@ use super::wire_form::corrected;
 thread_local! {
     /// Interfaces that a type of the user's mentions: `ts-rs` passes on no more than types that it knows.
     static MENTIONED: RefCell<Vec<&'static Outline>> = const { RefCell::new(Vec::new()) };
+    /// Types whose derive is the library's.
+    static ACCOUNTED: RefCell<HashSet<TypeId>> = RefCell::default();
 }
 
 /// Has a visitor learn of an interface that a type of the user's mentions.
 #[doc(hidden)]
 pub fn mention<C: Described>() {
     MENTIONED.with_borrow_mut(|mentioned| mentioned.push(C::OUTLINE));
+}
+
+/// Notes that the derive of a type has accounted for all attributes of serde.
+#[doc(hidden)]
+pub fn accounted<T: TS + 'static>() {
+    ACCOUNTED.with_borrow_mut(|accounted| accounted.insert(TypeId::of::<T::WithoutGenerics>()));
 }
 
 /// Returns the name of an interface, which for a generic one has its parameters in it.
@@ -178,6 +186,12 @@ impl Collector {
     fn declare<T: TS + ?Sized + 'static>(&mut self, has_unit: bool) {
         let name = T::ident(&config());
         let id = TypeId::of::<T::WithoutGenerics>();
+        if !ACCOUNTED.with_borrow(|accounted| accounted.contains(&id)) {
+            let warning = format!(
+                "{name}: `ts-rs` does not know all attributes of serde: derive `capnode::describe::TS` for it instead"
+            );
+            self.warnings.insert(warning);
+        }
         let declaration = T::decl(&config());
         let is_unit = declaration.ends_with("= null;");
         let text = corrected(&declaration, has_unit || is_unit);

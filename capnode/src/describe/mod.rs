@@ -4,14 +4,13 @@
 //! arguments and results, and all interfaces and types that these mention. A [`Description`] is JSON.
 //!
 //! A type of yours that derives [`TS`] is described in TypeScript. One that does not needs nothing, and is `unknown`:
-//! [`Description::warnings`] names it. Say where `ts-rs` is found:
+//! [`Description::warnings`] names it:
 //!
 //! ```
 //! use capnode::describe::{Description, TS};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize, TS)]
-//! #[ts(crate = "capnode::describe::ts_rs")]
 //! struct Line {
 //!     id: u32,
 //!     text: String,
@@ -29,19 +28,21 @@
 //! ```
 
 mod collect;
+mod derived;
 mod form;
 mod shape;
 mod types;
 mod typescript;
 mod wire_form;
 
-pub use ts_rs::{self, TS};
+pub use self::derived::TS;
+pub use ts_rs;
 
 pub use self::form::{Argument, Declaration, Description, InterfaceDescription, MemberDescription, Type};
 pub use self::shape::Described;
 
 #[doc(hidden)]
-pub use self::collect::{Collector, mention, name_of};
+pub use self::collect::{Collector, accounted, mention, name_of};
 #[doc(hidden)]
 pub use self::shape::{
     IfOther, IfSame, Known, Member, OfDeclared, OfDescribed, OfKnown, OfUnknown, Outline, Same, Shape,
