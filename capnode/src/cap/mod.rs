@@ -15,6 +15,8 @@ pub(crate) mod data;
 pub(crate) mod depth;
 #[cfg(feature = "tokio")]
 pub(crate) mod durable;
+#[cfg(feature = "tokio")]
+mod durable_call;
 pub(crate) mod edge;
 pub(crate) mod fetch;
 pub(crate) mod graph;
