@@ -159,10 +159,18 @@ impl Import {
                 return response;
             }
         }
+        // It may have waited for a promise, and is one on this import since.
+        let is_kept = request.options.pipelined && self.pipelines();
+        let mode = if is_kept { ReturnMode::Retained } else { ReturnMode::Streamed };
         if self.asks {
-            return self.cross(request, ReturnMode::Streamed);
+            return self.cross(request, mode);
         }
-        self.send(request, ReturnMode::Streamed, waker)
+        self.send(request, mode, waker)
+    }
+
+    /// Returns `true` if calls can be made on the results of calls that are not there yet.
+    pub(super) fn pipelines(&self) -> bool {
+        self.capabilities().is_some_and(|peer| peer.pipelines)
     }
 
     /// Makes a request by way of the edge of the connection. A chunk of a stream is part of the call that lent its end.

@@ -356,7 +356,7 @@ impl Cap {
     /// `true` if this leads to a peer on whose pending results calls can be made.
     fn pipelines(&self) -> bool {
         match &self.0 {
-            Kind::Remote(import) => import.capabilities().is_some_and(|peer| peer.pipelines),
+            Kind::Remote(import) => import.pipelines(),
             Kind::Local(local) => local.target.pipelines(local),
             Kind::Property(at) if !at.getter => {
                 depth::with_hop_limit(|| at.cap.nearest().pipelines()).unwrap_or(false)
