@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::IntoFuture as _;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -29,8 +29,14 @@ trait House {
     /// Counts the call, and returns only if it is the first or second.
     #[capnode(idempotent)]
     async fn stay_once(&self) -> u32;
+    /// Counts the call like `stay`, if need be more than once.
+    #[capnode(idempotent)]
+    async fn stay_in(&self) -> RoomClient;
     #[capnode(rederive)]
     async fn enter(&self, name: &str, greet: Func<fn(String)>) -> RoomClient;
+    /// Fails while the house is locked.
+    #[capnode(rederive)]
+    async fn unlock(&self) -> Result<RoomClient, String>;
     #[capnode(property)]
     async fn numbers(&self) -> Vec<u32>;
     /// Whether the reference is that to the house itself.
@@ -52,6 +58,7 @@ struct Counts {
     calls: AtomicU32,
     stays: AtomicU32,
     entered: AtomicU32,
+    locked: AtomicBool,
     kept: Mutex<Vec<HouseClient>>,
     forget: Notify,
 }
@@ -93,6 +100,19 @@ impl House for Home {
             std::future::pending().await
         }
         stays
+    }
+
+    async fn stay_in(&self) -> RoomClient {
+        self.stay().await;
+        RoomClient::new(Chamber { name: "never".to_owned() })
+    }
+
+    async fn unlock(&self) -> Result<RoomClient, String> {
+        self.counts.entered.fetch_add(1, Ordering::SeqCst);
+        if self.counts.locked.load(Ordering::SeqCst) {
+            return Err("the house is locked".to_owned());
+        }
+        Ok(RoomClient::new(Chamber { name: "hall".to_owned() }))
     }
 
     async fn enter(&self, name: &str, greet: Func<fn(String)>) -> RoomClient {
@@ -354,6 +374,79 @@ async fn what_may_have_run_fails_unless_it_is_idempotent() {
     until("it stays", || service.counts.stays.load(Ordering::SeqCst) == 1).await;
     service.cut();
     assert_eq!(again.await.unwrap().unwrap(), 2, "it has run again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_or_pipelined_is_not_sent_again_even_if_it_is_idempotent() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().await.unwrap();
+    house.stay_once().send().unwrap();
+    let room = house.stay_in().pipeline();
+    let said = tokio::spawn(room.say("hello"));
+    until("both stay", || service.counts.stays.load(Ordering::SeqCst) == 2).await;
+    service.lose(&house).await;
+    let error = said.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::MayHaveRun), "{error}");
+    assert_eq!(house.count(1).await.unwrap(), 1, "there is another connection");
+    let error = room.name().await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::NotSent), "{error}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let requests = service.requests.lock().unwrap().clone();
+    assert_eq!(requests.len(), 4, "{requests:?}");
+    assert_eq!(service.counts.stays.load(Ordering::SeqCst), 2);
+}
+
+/// A call that is pipelined while there is no connection is one on the next connection, and no more than that.
+#[tokio::test(start_paused = true)]
+async fn a_pipelined_call_that_waited_and_is_never_answered_keeps_no_connection() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().await.unwrap();
+    let mut line = Reconnection::of(&house).unwrap();
+    service.leave();
+    service.cut();
+    down(&mut line).await;
+    let room = house.stay_in().pipeline();
+    service.come_back();
+    until("it stays", || service.counts.stays.load(Ordering::SeqCst) == 1).await;
+    let node = service.node.lock().unwrap().clone().unwrap();
+    drop((house, room));
+    let drained = soon(node.drain(Duration::from_secs(60))).await;
+    assert_eq!(drained.cut, 0, "the call ended with its connection, which the client has closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_is_refused_when_it_is_made_again_breaks_with_that_error() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().await.unwrap();
+    let hall = house.unlock().await.unwrap();
+    let corner = hall.corner(3).await.unwrap();
+    let broken = Arc::<Mutex<Vec<String>>>::default();
+    let told = broken.clone();
+    let _guard = hall.cap().on_broken(move |error| told.lock().unwrap().push(error.to_string()));
+    service.counts.locked.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        service.lose(&house).await;
+        assert_eq!(house.count(0).await.unwrap(), 0, "there is another connection");
+        assert_eq!(
+            service.counts.entered.load(Ordering::SeqCst),
+            1,
+            "it is not made again before it is used"
+        );
+    }
+    for round in 0..3 {
+        for error in [corner.say("hello").await.unwrap_err(), hall.say("hello").await.unwrap_err()] {
+            assert_eq!(error.message(), "the house is locked", "round {round}");
+            assert_ne!(error.fate(), Fate::MayHaveRun, "round {round}: what was said has not been sent");
+        }
+        // It is not tried again, neither here nor on the next connection.
+        service.counts.locked.store(false, Ordering::SeqCst);
+        if round == 1 {
+            service.lose(&house).await;
+        }
+    }
+    assert_eq!(service.counts.entered.load(Ordering::SeqCst), 2);
+    assert_eq!(broken.lock().unwrap().len(), 1, "{broken:?}");
+    assert_eq!(house.count(1).await.unwrap(), 1, "the parent lives");
 }
 
 #[tokio::test(start_paused = true)]
