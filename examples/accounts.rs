@@ -9,10 +9,9 @@
 
 use std::time::{Duration, Instant};
 
-use capnode::transport::lines;
-use capnode::{Error, Node};
-use capnode_examples::line::{Line, watch};
-use tokio::net::{TcpListener, TcpStream};
+use capnode::Node;
+use capnode::testing::Line;
+use capnode_examples::frames::Frames;
 
 /// The index of the server.
 #[capnode::interface]
@@ -64,28 +63,25 @@ const DELAY: Duration = Duration::from_millis(50);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let server = tokio::spawn(serve(listener));
-
-    let (transport, line) = watch(lines(TcpStream::connect(address).await?), DELAY);
-    let accounts: AccountsClient = capnode::connect_over(transport).await?;
-    let connection = server.await??;
+    let frames = Frames::default();
+    let (client, server) = frames.on(Line::new().delay(DELAY)).ends();
+    let connection = Node::new(AccountsClient::new(Bank)).serve(server).await?;
+    let accounts: AccountsClient = capnode::connect_over(client).await?;
     println!("Each way takes {DELAY:?}.\n");
     // The two ends greet each other first, which is not counted. The last frame of that precedes the second call's.
     let nobody = [accounts.authenticate("nobody").await?, accounts.authenticate("nobody").await?];
 
     println!("One after the other:");
-    let start = begin(&line);
+    let start = begin(&frames);
     let account = accounts.authenticate("ann").await?;
     let profile = account.profile().await?;
     let name = profile.name().await?;
-    report(&name, start, &line);
+    report(&name, start, &frames);
 
     println!("Pipelined:");
-    let start = begin(&line);
+    let start = begin(&frames);
     let name = accounts.authenticate("ann").pipeline().profile().pipeline().name().await?;
-    report(&name, start, &line);
+    report(&name, start, &frames);
 
     drop((accounts, account, profile, nobody));
     // No reference is held any more, so the connection ends by itself.
@@ -93,21 +89,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn serve(listener: TcpListener) -> Result<capnode::Connection, Error> {
-    let failed = |error: std::io::Error| Error::rejected(error.to_string());
-    let (stream, _) = listener.accept().await.map_err(failed)?;
-    let (transport, _) = watch(lines(stream), DELAY);
-    Node::new(AccountsClient::new(Bank)).serve(transport).await
-}
-
-fn begin(line: &Line) -> Instant {
-    line.clear();
+fn begin(frames: &Frames) -> Instant {
+    frames.clear();
     Instant::now()
 }
 
-fn report(name: &str, start: Instant, line: &Line) {
+fn report(name: &str, start: Instant, frames: &Frames) {
     let ways = start.elapsed().as_secs_f64() / DELAY.as_secs_f64();
-    let early = line.out_before_first_in();
+    let early = frames.out_before_first_in();
     println!("    {name}");
     println!("    frames out before the first answer came: {early}");
     println!("    time: {ways:.0} ways\n");

@@ -1,4 +1,4 @@
-//! The library in a screenful: two programs in one process, over a real socket.
+//! The library in a screenful: two programs in one process, over a line in memory and over TCP.
 //!
 //! ```text
 //! cargo run --example tour
@@ -7,10 +7,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use capnode::testing::Line;
 use capnode::{BigInt, Bytes, Client, Date, Dialect, Func, Incoming, Node, Value};
-use capnode_examples::line::watch;
+use capnode_examples::frames::Frames;
 use capnode_examples::tour::{self, CounterClient, TourClient};
-use tokio::net::TcpStream;
 
 /// The index of the client: connections are the same in both directions.
 #[capnode::interface]
@@ -42,22 +42,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .build();
     let listener = node.listen("tcp://127.0.0.1:0").await?;
-    println!("Two nodes, connected by {}\n", listener.url());
+    println!("Two nodes, connected by a line in memory; one listens at {}\n", listener.url());
 
-    // The client, with a witness on the line. `capnode::connect(&url)` does the same without one.
-    let address = listener.local_addr().ok_or("a TCP listener has an address")?;
-    let (transport, line) =
-        watch(capnode::transport::lines(TcpStream::connect(address).await?), Duration::ZERO);
-    let tour: TourClient = Node::new(GuestClient::new(Visitor)).connect_over(transport).await?;
+    // The client, by a line with a witness. `capnode::connect(&url)` does the same over TCP.
+    let frames = Frames::default();
+    let (client, server) = frames.on(Line::new()).ends();
+    node.serve(server).await?;
+    let tour: TourClient = Node::new(GuestClient::new(Visitor)).connect_over(client).await?;
     let server = meeting.recv().await.ok_or("the server has met nobody")?;
 
     show("transform(\"beep\")", tour.transform("beep").await?);
     // The first call goes out before the two nodes know that both are of this library, and takes more frames. The last of
     // those is on its way before the frames of the next call.
     tour.transform("again").await?;
-    line.clear();
+    frames.clear();
     tour.transform("once more").await?;
-    let (out, back) = line.count();
+    let (out, back) = frames.count();
     show("    frames of a call: out, back", format!("{out}, {back}"));
 
     let counter = tour.counter().await?;
@@ -74,10 +74,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     show("on(\"tick\", |event, data| ...), a callback", calls.recv().await.unwrap_or_default());
     show("    calls of it before on() was answered", 1 + calls.len());
 
-    line.clear();
+    frames.clear();
     let name = tour.authenticate("ann").pipeline().profile().pipeline().name().await?;
     show("authenticate(\"ann\").profile().name(), pipelined", name);
-    show("    frames out before the first answer came", line.out_before_first_in());
+    show("    frames out before the first answer came", frames.out_before_first_in());
 
     if let Err(error) = tour.fail().await {
         show("fail(), an error with its type", format!("{error:?}"));

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use capnode::testing::Line;
 use capnode::{Connection, Dialect, Func, Node, Tables};
-use capnode_examples::line::{Line, watch};
+use capnode_examples::frames::Frames;
 use capnode_examples::tour::{self, TourClient};
 use capnode_tests::{in_memory, soon, until};
 use tokio::time::Instant;
@@ -17,25 +18,26 @@ const DELAY: Duration = Duration::from_millis(50);
 const ROUND_TRIP: Duration = Duration::from_millis(105);
 
 /// The tour at the other end of a line that takes 50 ms each way.
-async fn far_away() -> (TourClient, Line) {
-    let (one, other) = capnode::transport::pair();
-    let (server, _) = watch(one, DELAY);
-    let (client, line) = watch(other, DELAY);
+async fn far_away() -> (TourClient, Frames) {
+    let frames = Frames::default();
+    let (client, server) = frames.on(Line::new().delay(DELAY)).ends();
     Node::new(tour::index()).serve(server).await.unwrap();
     let tour: TourClient = capnode::connect_over(client).await.unwrap();
-    // The two ends greet each other with the first call.
-    tour.transform("").await.unwrap();
-    line.clear();
-    (tour, line)
+    // The two ends greet each other with the first call. The last frame of that precedes the second.
+    for _ in 0..2 {
+        tour.transform("").await.unwrap();
+    }
+    frames.clear();
+    (tour, frames)
 }
 
-fn texts(line: &Line, out: bool) -> Vec<String> {
-    line.frames().into_iter().filter(|frame| frame.out == out).map(|frame| frame.text).collect()
+fn texts(frames: &Frames, out: bool) -> Vec<String> {
+    frames.all().into_iter().filter(|(of_client, _)| *of_client == out).map(|(_, text)| text).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_chain_of_three_calls_takes_one_round_trip() {
-    let (tour, line) = far_away().await;
+    let (tour, frames) = far_away().await;
     let start = Instant::now();
     let name = tour.authenticate("ann").pipeline().profile().pipeline().name().await.unwrap();
     let elapsed = start.elapsed();
@@ -43,28 +45,28 @@ async fn a_chain_of_three_calls_takes_one_round_trip() {
     assert!((2 * DELAY..ROUND_TRIP).contains(&elapsed), "{elapsed:?}");
 
     // The three calls go out at once, and one answer comes back.
-    assert_eq!(line.out_before_first_in(), 3);
-    let out = texts(&line, true);
+    assert_eq!(frames.out_before_first_in(), 3);
+    let out = texts(&frames, true);
     assert_eq!(out[0], r#"["push",["pipeline",0,["authenticate"],["ann"]]]"#);
     let id = |frame: &str| frame.split(',').nth(2).unwrap().to_owned();
     let (second, third) = (id(&out[1]), id(&out[2]));
     assert_eq!(out[1], format!(r#"["push",["pipeline",{second},["profile"],[]]]"#));
     assert_eq!(out[2], format!(r#"["stream",["pipeline",{third},["name"],[]]]"#));
     assert_eq!(third.parse::<u32>().unwrap(), second.parse::<u32>().unwrap() + 1);
-    let back = texts(&line, false);
+    let back = texts(&frames, false);
     assert_eq!(back.len(), 1, "{back:?}");
     assert!(back[0].ends_with(r#","user of ann"]"#));
 
     // References in flight are given back at once, without waiting for anything.
-    until("it is given back", || line.count().0 == 5).await;
-    let mut released = texts(&line, true).split_off(3);
+    until("it is given back", || frames.count().0 == 5).await;
+    let mut released = texts(&frames, true).split_off(3);
     released.sort();
     assert_eq!(released, [format!(r#"["release",{second},1]"#), format!(r#"["release",{third},1]"#)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_call_after_the_other_takes_a_round_trip_each() {
-    let (tour, line) = far_away().await;
+    let (tour, frames) = far_away().await;
     let start = Instant::now();
     let user = tour.authenticate("ann").await.unwrap();
     let profile = user.profile().await.unwrap();
@@ -72,13 +74,13 @@ async fn one_call_after_the_other_takes_a_round_trip_each() {
     let elapsed = start.elapsed();
     assert!((6 * DELAY..3 * ROUND_TRIP).contains(&elapsed), "{elapsed:?}");
     // One frame each way for a call.
-    assert_eq!(line.count(), (3, 3));
-    assert_eq!(line.out_before_first_in(), 1);
+    assert_eq!(frames.count(), (3, 3));
+    assert_eq!(frames.out_before_first_in(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_chains_at_once_take_one_round_trip() {
-    let (tour, line) = far_away().await;
+    let (tour, frames) = far_away().await;
     let start = Instant::now();
     let chains: Vec<_> = (0..100)
         .map(|at| {
@@ -95,12 +97,12 @@ async fn many_chains_at_once_take_one_round_trip() {
     }
     let elapsed = start.elapsed();
     assert!((2 * DELAY..ROUND_TRIP).contains(&elapsed), "{elapsed:?}");
-    assert_eq!(line.out_before_first_in(), 300);
+    assert_eq!(frames.out_before_first_in(), 300);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_callback_takes_a_round_trip_within_the_call() {
-    let (tour, line) = far_away().await;
+    let (tour, frames) = far_away().await;
     let calls = Arc::<AtomicUsize>::default();
     let counted = calls.clone();
     let start = Instant::now();
@@ -113,7 +115,7 @@ async fn a_callback_takes_a_round_trip_within_the_call() {
     assert_eq!(calls.load(Ordering::SeqCst), 3);
     // There, three times back and there, and back; and the callback is given back before the answer.
     assert!((8 * DELAY..4 * ROUND_TRIP).contains(&elapsed), "{elapsed:?}");
-    let back = texts(&line, false);
+    let back = texts(&frames, false);
     assert_eq!(back.len(), 5, "{back:?}");
     assert_eq!(back[3], r#"["release",-1,1]"#);
     assert!(back[4].starts_with(r#"["resolve","#), "{back:?}");

@@ -109,7 +109,10 @@ async fn the_example_accounts_prints_what_it_should() {
 #[tokio::test]
 async fn the_example_tour_prints_what_it_should() {
     let text = printed("tour").await;
-    assert!(text.starts_with("Two nodes, connected by tcp://127.0.0.1:"), "{text}");
+    assert!(
+        text.starts_with("Two nodes, connected by a line in memory; one listens at tcp://127.0.0.1:"),
+        "{text}"
+    );
     let shown: Vec<_> = text
         .lines()
         .filter_map(|line| line.trim().split_once("  "))
