@@ -62,3 +62,10 @@ fn the_typescript_of_the_checked_programs_is_current() {
     let checked = Description::of::<ChatClient>().check_typescript(&file);
     checked.unwrap_or_else(|stale| panic!("{stale}"));
 }
+
+#[test]
+fn the_snapshot_of_the_interface_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/typescript/chat.json");
+    let checked = Description::of::<ChatClient>().check_snapshot(&file);
+    checked.unwrap_or_else(|stale| panic!("{stale}"));
+}

@@ -27,6 +27,8 @@
 //! assert!(description.warnings().is_empty());
 //! ```
 
+mod assignable;
+mod changes;
 mod collect;
 mod derived;
 mod form;
@@ -38,6 +40,7 @@ mod wire_form;
 pub use self::derived::TS;
 pub use ts_rs;
 
+pub use self::changes::Breaks;
 pub use self::form::{Argument, Declaration, Description, InterfaceDescription, MemberDescription, Type};
 pub use self::shape::Described;
 

@@ -8,7 +8,7 @@ use super::form::{Description, InterfaceDescription, MemberDescription, Type};
 use super::wire_form::key_type;
 
 /// The variable by which a file is written, not compared.
-const WRITE: &str = "CAPNODE_WRITE";
+pub(super) const WRITE: &str = "CAPNODE_WRITE";
 
 /// Words that no parameter may have as its name.
 const RESERVED: &[&str] = &[
