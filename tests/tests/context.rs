@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use capnode::transport::{Channels, channels};
 use capnode::{
-    Bytes, CallInfo, Cap, Client as _, Decision, Error, ErrorKind, Fate, LimitKind, Limits, Node,
+    Bytes, CallInfo, Cap, Client as _, Decision, Dialect, Error, ErrorKind, Fate, LimitKind, Limits, Node,
     NodeBuilder, Policy, connect, connect_over, context, membrane, policy,
 };
 use capnode_tests::soon;
@@ -217,6 +217,97 @@ async fn the_callee_keeps_the_time_of_a_call_that_nobody_awaits() {
         assert!(at - began >= minute && at - began < minute + Duration::from_millis(5), "{:?}", at - began);
         drop(held);
     }
+}
+
+/// Lets all through but the mark by which peers of this library know each other.
+fn all_but_hellos(frame: &str) -> bool {
+    !frame.starts_with(r#"["release",0"#)
+}
+
+/// Returns a station at a peer that knows no contexts.
+async fn without_contexts(dialect: Dialect) -> (StationClient, UnboundedReceiver<(&'static str, Instant)>) {
+    let (station, drops) = Stop::last();
+    let (near, far, _) = wire(all_but_hellos);
+    Node::new(station).serve(far).await.unwrap();
+    let station: StationClient = Node::builder().dialect(dialect).build().connect_over(near).await.unwrap();
+    assert_eq!(station.look().metadata("traceparent", "1").await.unwrap().trace, None);
+    (station, drops)
+}
+
+const LANGUAGES: [Dialect; 3] = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
+
+#[tokio::test(start_paused = true)]
+async fn a_pipelined_call_at_a_peer_that_knows_no_contexts_fails_here_at_its_deadline() {
+    let limit = Duration::from_millis(200);
+    for dialect in LANGUAGES {
+        let (station, _drops) = without_contexts(dialect).await;
+        let began = Instant::now();
+        let hanging = station.hang().timeout(limit).pipeline_cap();
+        let below = hanging.invoke::<()>("below", ()).pipeline_cap();
+        let calls = [
+            hanging.read::<()>(),
+            hanging.at("field").read(),
+            hanging.invoke("below", ()),
+            below.read(),
+            below.invoke("further", ()).timeout(2 * limit),
+        ];
+        let calls = calls.map(|call| tokio::spawn(call.into_future()));
+        for (at, call) in calls.into_iter().enumerate() {
+            let call = tokio::time::timeout(10 * limit, call).await.expect("it ends");
+            let error = call.unwrap().unwrap_err();
+            let said = (error.kind(), error.fate() != Fate::Answered);
+            assert_eq!(said, (ErrorKind::Timeout, true), "{dialect:?} {at} {error}");
+            let took = Instant::now() - began;
+            assert!(took >= limit && took <= limit + Duration::from_millis(2), "{dialect:?} {at} {took:?}");
+        }
+        for made in [hanging.invoke::<()>("below", ()), below.read()] {
+            assert_eq!(made.await.unwrap_err().kind(), ErrorKind::Timeout, "{dialect:?}");
+        }
+        // It is the call's alone.
+        assert_eq!(station.look().await.unwrap(), Seen { remote: true, ..Seen::NOTHING });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipelined_result_that_is_there_by_the_deadline_stays() {
+    let limit = Duration::from_millis(200);
+    for dialect in LANGUAGES {
+        let (station, _drops) = without_contexts(dialect).await;
+        let all = station.all().timeout(limit).pipeline_cap();
+        let first = StationClient::from_cap(all.at("0"));
+        let began = Instant::now();
+        first.run_on(500).await.unwrap();
+        assert!(Instant::now() - began >= Duration::from_millis(500), "{dialect:?}");
+        first.look().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipelined_call_that_waits_for_room_fails_at_its_deadline_and_is_not_made() {
+    let (station, mut drops) = Stop::last();
+    let (near, far) = tokio::io::duplex(1);
+    let node = Node::builder().limits(Limits::default().unwritten_bytes_soft(1)).build();
+    let other: StationClient = node.connect_over(capnode::transport::lines(near)).await.unwrap();
+    // Nobody reads on the other side.
+    let limit = Duration::from_millis(100);
+    let first = [0, 1].map(|_| tokio::spawn(other.look().into_future()));
+    tokio::task::yield_now().await;
+    let hanging = other.run_on(0).timeout(limit).pipeline_cap();
+    let below = hanging.invoke::<()>("below", ()).pipeline_cap();
+    let calls = [hanging.read::<()>(), below.read()].map(|call| tokio::spawn(call.into_future()));
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::NotSent));
+    }
+    Node::new(station).serve(capnode::transport::lines(far)).await.unwrap();
+    for call in first {
+        call.await.unwrap().unwrap();
+    }
+    for late in [&hanging, &below] {
+        assert_eq!(late.read::<()>().await.unwrap_err().kind(), ErrorKind::Timeout);
+    }
+    other.look().await.unwrap();
+    assert!(drops.try_recv().is_err(), "it has not run");
 }
 
 #[tokio::test]

@@ -190,8 +190,8 @@ impl<T, F> Call<T, F> {
     /// time there is, as it does of a [`deadline`](Self::deadline).
     ///
     /// Of a call that is [sent](Self::send) or [pipelined](Self::pipeline) it counts from then. What runs in this program is
-    /// dropped at its end, and so is a handler at a peer, if that is another program of this library. The result of a
-    /// pipelined call at any other peer stays what it turns out to be.
+    /// dropped at its end, and so is a handler at a peer, if that is another program of this library. At any other peer it
+    /// runs on, and the result of a pipelined call fails here, with all calls that were made on it.
     ///
     /// Of several limits the shortest holds, also if one is that of the [client](Cap::with_call_time).
     #[cfg(feature = "host")]
@@ -319,13 +319,16 @@ impl<T, F> Call<T, F> {
 
     /// Sends the call and gives at once a reference to whatever its result will be, or to
     /// something inside it: see [`Cap::at`]. Calls on it travel without waiting for the result.
-    #[cfg_attr(not(feature = "host"), allow(unused_mut))]
     pub fn pipeline_cap(mut self) -> Cap {
         if let Some(recorder) = Recorder::current() {
             return self.into_source().map_or_else(Cap::broken, |source| recorder.call(source));
         }
         #[cfg(feature = "host")]
         self.start_timeout();
+        if let Some(options) = self.options() {
+            // Nobody else keeps the time.
+            options.timed = false;
+        }
         match self.state {
             State::Mapped(map) => map.pipeline(),
             State::Unsent(cap, mut request) => {

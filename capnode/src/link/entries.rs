@@ -88,11 +88,37 @@ impl Entries {
     #[must_use]
     pub(super) fn take_question(&mut self, id: Id) -> Option<Question> {
         let caller = self.calls.remove(&id);
-        if let Some(deadlines) = &mut self.deadlines {
+        if let (Some(deadlines), Some(caller)) = (&mut self.deadlines, &caller) {
             deadlines.remove(Deadline::Own(id));
+            if let Question::Result(result) = caller {
+                deadlines.settle(*result);
+            }
         }
         self.own_calls -= usize::from(caller.is_some() && id > 0);
         caller
+    }
+
+    /// Notes that a call of this side was made on the result of another.
+    pub(super) fn note_made(&mut self, call: Id, on: &Import) {
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.made(call, on.id());
+        }
+    }
+
+    /// Returns `true` for the result of a call whose deadline has passed before it was there.
+    pub(super) fn has_failed(&self, result: &Import) -> bool {
+        self.deadlines.as_ref().is_some_and(|deadlines| deadlines.has_failed(result.id()))
+    }
+
+    /// Returns the calls that a deadline ends: the one that has it, or those that were made on the result that it reads.
+    pub(super) fn take_late(&mut self, call: Id) -> Vec<Id> {
+        let mut late = vec![call];
+        if let (Some(Question::Result(result)), Some(deadlines)) =
+            (self.calls.get(&call), &mut self.deadlines)
+        {
+            late.append(&mut deadlines.fail(*result));
+        }
+        late
     }
 
     /// Removes and returns all receivers of answers and of outcomes.
@@ -106,7 +132,7 @@ impl Entries {
     pub(super) fn progress_of(&self, call: Id) -> Option<Progress> {
         match self.calls.get(&call) {
             Some(Question::Call { progress, .. }) => progress.clone(),
-            Some(Question::Promise(_) | Question::Index(_)) | None => None,
+            Some(_) | None => None,
         }
     }
 
@@ -116,7 +142,7 @@ impl Entries {
     pub(super) fn take_overdue(&mut self, now: Duration, limit: Duration) -> (Vec<(Id, Question)>, Duration) {
         let end = |caller: &Question| match caller {
             Question::Call { since: Some(since), .. } => Some(since.saturating_add(limit)),
-            Question::Call { since: None, .. } | Question::Promise(_) | Question::Index(_) => None,
+            _ => None,
         };
         let ends = self.calls.iter().filter_map(|(id, caller)| Some((id, end(caller)?)));
         let (over, open): (Vec<_>, Vec<_>) = ends.partition(|(_, end)| *end <= now);

@@ -16,7 +16,7 @@ use super::{Link, PropertyReads};
 use crate::bounds::with_bytes_beside;
 use crate::cap::Cap;
 use crate::cap::broken::{BrokenSlot, fire};
-use crate::cap::context::Context;
+use crate::cap::context::{Context, late};
 use crate::cap::edge::Edge;
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
@@ -26,7 +26,7 @@ use crate::cap::promise::Promise;
 use crate::cap::request::{Args, CallOptions, Member, Request};
 use crate::cap::stream::{ReadEnd, passed_on};
 use crate::dialect::Capabilities;
-use crate::error::Error;
+use crate::error::{Error, Fate};
 use crate::limits::{LimitKind, Unfolding};
 use crate::message::{
     CapDescriptor, Expression, Id, Key, Mapping, Message, Path, Payload, Program, ReturnMode, Text,
@@ -49,9 +49,7 @@ impl ConnectionHook for Link {
                 return true;
             }
             // It is unknown in a session that has ended.
-            let release = state.session.drop_call(call.id());
-            state.say_all(release);
-            effects.discard_all(state.entries.take_question(call.id()));
+            effects.discard_all(state.drop_call(call.id()));
             false
         })
     }
@@ -95,7 +93,7 @@ impl ImportHook for Link {
 
     fn round_trip(self: Arc<Self>) -> Result<PendingAnswer, Error> {
         self.with_state(Cause::Program, |state, effects| {
-            self.check_call(state, true, true)?;
+            self.check_call(state, None, true, true)?;
             // It does not wait: the peer answers at once.
             let _waits = state.outbox.admit(0, true, true, state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
@@ -148,22 +146,7 @@ impl ImportHook for Link {
         return_mode: ReturnMode,
         waker: Option<&Waker>,
     ) -> Result<Called, Error> {
-        let mut size = 0;
-        if let Args::Wire(args) = &mut request.args {
-            // Arguments without references are sent as they are.
-            if !args.refs.is_empty() || !args.nodes.is_empty() {
-                *args = self.args_to_wire(std::mem::replace(args, Payload::plain(Text::Static(""))))?;
-            }
-            size = args.text.as_str().len() + args.refs.len() * REFERENCE;
-            if !args.refs.is_empty() {
-                size += beside_len(args);
-            }
-        }
-        let mut program = None;
-        if let Args::Map(captures, map) = &request.args {
-            size = map.text.as_str().len() + captures.refs.len() * REFERENCE;
-            program = Some(map.clone());
-        }
+        let (size, program) = self.prepare_args(&mut request.args)?;
         let path = std::mem::replace(&mut request.member, Member::Path(Path::Empty)).into_path();
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
@@ -176,8 +159,9 @@ impl ImportHook for Link {
         // A waker is user code.
         let mut waker = waker.filter(|_| answered).cloned();
         self.with_state(Cause::Program, |state, effects| {
-            if self.restricted.load(Ordering::SeqCst) {
-                self.check_call(state, awaits, request.options.chunk)?;
+            let restricted = self.restricted.load(Ordering::SeqCst);
+            if restricted {
+                self.check_call(state, Some(target), awaits, request.options.chunk)?;
             }
             let unanswered = state.session.unanswered();
             let waits = state.outbox.admit(size, answered, awaits, unanswered, &self.limits)?;
@@ -208,6 +192,9 @@ impl ImportHook for Link {
             }
             let id = state.send(call, effects)?;
             if !answered {
+                if restricted || options.context.is_some() {
+                    self.watch_result(state, id, target, options.ends_at(), effects);
+                }
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
             }
             let since = self.call_since(options.timed);
@@ -217,6 +204,9 @@ impl ImportHook for Link {
             }
             let progress = options.context.as_ref().and_then(Context::progress).cloned();
             state.entries.expect(id, Question::Call { caller, progress, since });
+            if restricted {
+                state.entries.note_made(id, target);
+            }
             Ok(Called::Sent(if self.batch.is_some() { answer.gathering() } else { answer }))
         })
     }
@@ -254,15 +244,46 @@ impl ImportHook for Link {
 }
 
 impl Link {
-    /// Checks that a call can be made, whose caller `awaits` its answer or not. One that belongs to an earlier one,
-    /// `goes_on` with it, is made of a peer that drains.
+    /// Checks that a call of a target can be made, whose caller `awaits` its answer or not. One that belongs to an earlier
+    /// one, `goes_on` with it, is made of a peer that drains.
     #[cold]
-    fn check_call(&self, state: &State, awaits: bool, goes_on: bool) -> Result<(), Error> {
+    fn check_call(
+        &self,
+        state: &State,
+        target: Option<&Arc<Import>>,
+        awaits: bool,
+        goes_on: bool,
+    ) -> Result<(), Error> {
         state.lifecycle.check()?;
+        if target.is_some_and(|target| state.entries.has_failed(target)) {
+            return Err(late().with_fate(Fate::NotSent));
+        }
         if !goes_on && state.session.last_run().is_some() {
             return Err(peer_draining());
         }
         self.batch.as_ref().map_or(Ok(()), |batch| batch.check_call(awaits))
+    }
+
+    /// Converts written arguments to those that the peer's language can express. Returns their size, and the program of a
+    /// map.
+    #[inline]
+    fn prepare_args(&self, args: &mut Args) -> Result<(usize, Option<Arc<Program>>), Error> {
+        match args {
+            Args::Wire(args) => {
+                // Arguments without references are sent as they are.
+                if !args.refs.is_empty() || !args.nodes.is_empty() {
+                    *args = self.args_to_wire(std::mem::replace(args, Payload::plain(Text::Static(""))))?;
+                }
+                let size = args.text.as_str().len() + args.refs.len() * REFERENCE;
+                let beside = if args.refs.is_empty() { 0 } else { beside_len(args) };
+                Ok((size + beside, None))
+            }
+            Args::Map(captures, map) => {
+                let size = map.text.as_str().len() + captures.refs.len() * REFERENCE;
+                Ok((size, Some(map.clone())))
+            }
+            _ => Ok((0, None)),
+        }
     }
 
     /// Converts arguments to those that the peer's language can express. None of their streams may have gone to a peer.
@@ -326,6 +347,36 @@ impl Link {
         }
     }
 
+    /// Has the result of a call that was made on `target` fail at the deadline of the call, and with the target.
+    #[cold]
+    fn watch_result(
+        &self,
+        state: &mut State,
+        result: Id,
+        target: &Arc<Import>,
+        end: Option<Instant>,
+        effects: &mut Effects,
+    ) {
+        state.entries.note_made(result, target);
+        let Some(end) = end else { return };
+        if end <= Instant::now() {
+            state.entries.deadlines.get_or_insert_default().fail(result);
+            return self.restricted.store(true, Ordering::SeqCst);
+        }
+        // A peer that knows contexts keeps the time itself, and the results of a batch end with it.
+        if state.session.takes_context() || self.batch.is_some() {
+            return;
+        }
+        let read = Expression::Call { target: result, path: Path::Empty, args: None };
+        let read = state.session.call(read, ReturnMode::Streamed, false);
+        // A language that has results to read has words for it.
+        let Ok(read) = state.send(read, effects) else { return };
+        state.entries.expect(read, Question::Result(result));
+        self.set_deadline(state, Deadline::Own(read), end);
+        state.entries.deadlines.get_or_insert_default().set_read(result, read);
+        self.restricted.store(true, Ordering::SeqCst);
+    }
+
     /// Sets the deadline of a call.
     pub(super) fn set_deadline(&self, state: &mut State, call: Deadline, at: Instant) {
         if state.entries.deadlines.get_or_insert_default().set(call, at) {
@@ -352,18 +403,25 @@ impl Link {
                 effects.push(Effect::Unsent(call, passed_on()));
                 continue;
             }
+            if has_caller && state.entries.has_failed(&call.target) {
+                effects.push(Effect::Unsent(call, late()));
+                continue;
+            }
             let QueuedCall { target, path, args, program, context, requester, .. } = call;
+            let end = context.as_ref().and_then(Context::ends_at);
             let asked = match program {
+                // Calls that wait behind it need a result, which fails.
+                _ if !has_caller && end.is_some_and(|end| end <= Instant::now()) => {
+                    effects.discard_all(args);
+                    Expression::Value(Payload::plain(Text::Static("null")))
+                }
                 Some(program) => self.map_of(state, &target, path, args, program, effects),
                 None => {
                     let args = args.map(|args| self.descriptors(state, args, false, effects));
                     Expression::Call { target: target.id(), path, args }
                 }
             };
-            let return_mode = match &requester {
-                Requester::Reference(_) => ReturnMode::Retained,
-                Requester::Caller { .. } => ReturnMode::Streamed,
-            };
+            let return_mode = if has_caller { ReturnMode::Streamed } else { ReturnMode::Retained };
             let mut call = state.session.call(asked, return_mode, false);
             if let Some(context) = &context {
                 carry(state, &mut call, context);
@@ -372,12 +430,12 @@ impl Link {
             call.pulled &= self.batch.is_none() || requester.awaits();
             let id = call.id;
             let sent = state.send(call, effects);
-            effects.discard(target);
             match requester {
                 Requester::Reference(result) => {
                     // Only a peer that pipelines has references to results, and its language can express every call.
                     let _always_sent = sent;
                     result.set_id(id);
+                    self.watch_result(state, id, &target, end, effects);
                     effects.discard(result);
                 }
                 Requester::Caller { caller, options } => {
@@ -391,8 +449,10 @@ impl Link {
                         Ok(id) => state.entries.expect(id, caller),
                         Err(error) => effects.push(Effect::Deliver(caller, Err(error))),
                     }
+                    state.entries.note_made(id, &target);
                 }
             }
+            effects.discard(target);
         }
     }
 }

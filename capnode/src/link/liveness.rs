@@ -185,15 +185,15 @@ impl Link {
         while let Some(call) = state.entries.deadlines.as_mut()?.take_late(clock) {
             match call {
                 Deadline::Own(id) => {
-                    let release = state.session.drop_call(id);
-                    state.say_all(release);
-                    if let Some(caller) = state.entries.take_question(id) {
-                        let error = late().with_fate(Fate::MayHaveRun);
-                        effects.push(Effect::Deliver(caller, Err(error)));
+                    for call in state.entries.take_late(id) {
+                        if let Some(caller) = state.drop_call(call) {
+                            let error = late().with_fate(Fate::MayHaveRun);
+                            effects.push(Effect::Deliver(caller, Err(error)));
+                        }
                     }
                 }
                 Deadline::Waiting(number) => {
-                    if let Some(call) = state.outbox.withdraw(number) {
+                    for call in state.outbox.withdraw_late(number) {
                         effects.push(Effect::Unsent(call, late()));
                     }
                 }

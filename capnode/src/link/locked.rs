@@ -108,6 +108,9 @@ impl Link {
             let release = state.session.drop_import(id);
             state.say_all(release);
             state.entries.drop_import(id, effects);
+            if let Some(read) = state.entries.deadlines.as_mut().and_then(|deadlines| deadlines.forget(id)) {
+                state.drop_call(read);
+            }
             if let Some(batch) = &self.batch {
                 batch.use_result(id);
             }
@@ -196,6 +199,7 @@ impl Link {
                 let index = InboundRef::into_live(value, self.unfolding).map_err(not_there);
                 promise.resolve(index.map_or_else(Cap::broken, to_cap));
             }
+            Question::Result(_) => drop(value),
         }
     }
 

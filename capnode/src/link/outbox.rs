@@ -5,6 +5,7 @@
 //! holds up no other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::Waker;
 
 #[cfg(feature = "host")]
@@ -12,7 +13,7 @@ use futures_channel::oneshot;
 
 #[cfg(feature = "host")]
 use super::flushes::Flushes;
-use super::queued_call::QueuedCall;
+use super::queued_call::{QueuedCall, Requester};
 use crate::error::Error;
 use crate::limits::{LimitKind, Limits};
 use crate::message::Message;
@@ -140,6 +141,22 @@ impl Outbox {
         self.waiting_bytes -= call.size;
         self.at_once_bytes -= call.at_once_size();
         Some(call)
+    }
+
+    /// Removes and returns the calls that the deadline of one ends. One whose result is kept has its place still, but no
+    /// call waits for the result.
+    pub(super) fn withdraw_late(&mut self, number: u64) -> Vec<QueuedCall> {
+        let mut late = Vec::new();
+        let mut results = Vec::new();
+        for (at, call) in self.waiting.range(number..) {
+            let is_late = *at == number || results.iter().any(|result| Arc::ptr_eq(result, &call.target));
+            match &call.requester {
+                _ if !is_late => {}
+                Requester::Reference(result) => results.push(result.clone()),
+                Requester::Caller { .. } => late.push(*at),
+            }
+        }
+        late.into_iter().filter_map(|number| self.withdraw(number)).collect()
     }
 
     /// Removes and returns all calls that wait.

@@ -11,6 +11,7 @@ use crate::cap::inbound::PromiseOutcome;
 use crate::cap::pending::Answerer;
 use crate::cap::promise::Promise;
 use crate::error::Error;
+use crate::message::Id;
 
 /// The receiver of an answer.
 pub(super) enum Question {
@@ -24,6 +25,8 @@ pub(super) enum Question {
     Promise(oneshot::Sender<PromiseOutcome>),
     /// A promise for the peer's index, in a language in which a call asks for it.
     Index(Arc<Promise>),
+    /// Nobody: it tells that the result of a call with a deadline is there.
+    Result(Id),
 }
 
 impl Question {
@@ -36,6 +39,7 @@ impl Question {
                 let _gone = promised.send(PromiseOutcome::failed(error));
             }
             Question::Index(promise) => promise.resolve(Cap::broken(error)),
+            Question::Result(_) => {}
         }
     }
 }

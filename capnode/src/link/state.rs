@@ -7,6 +7,7 @@ use super::entries::Entries;
 use super::inbox::Inbox;
 use super::lifecycle::Lifecycle;
 use super::outbox::Outbox;
+use super::question::Question;
 use crate::cap::inbound::ENTRY;
 use crate::error::{Error, Fate};
 use crate::message::{Id, Message};
@@ -80,6 +81,13 @@ impl State {
             text_pool::give(args.text);
         }
         Ok(id)
+    }
+
+    /// Gives up a call of this side. Returns its caller, if it has one.
+    pub(super) fn drop_call(&mut self, id: Id) -> Option<Question> {
+        let release = self.session.drop_call(id);
+        self.say_all(release);
+        self.entries.take_question(id)
     }
 
     /// Takes back the references in a call that was not written: they have not been lent.
