@@ -64,3 +64,19 @@ fn is_fault(error: &Error) -> bool {
 pub(crate) fn count_limit(limit: crate::limits::LimitKind) {
     metrics::counter!("capnode_limits_total", "limit" => limit.as_str()).increment(1);
 }
+
+/// Counts how many references that peers lend to this program, and this program to peers, a connection has more than before.
+#[cfg(feature = "metrics")]
+#[cold]
+pub(crate) fn count_references(before: [usize; 2], now: [usize; 2]) {
+    let changes = ["inward", "outward"].into_iter().zip(before.into_iter().zip(now));
+    for (direction, (before, now)) in changes.filter(|(_, (before, now))| before != now) {
+        catch_and_log("an observer", || {
+            let gauge = metrics::gauge!("capnode_references", "direction" => direction);
+            match now.checked_sub(before) {
+                Some(more) => gauge.increment(more as f64),
+                None => gauge.decrement((before - now) as f64),
+            }
+        });
+    }
+}

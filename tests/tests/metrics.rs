@@ -65,6 +65,16 @@ impl Recorder {
         assert_eq!(found(), value, "{name}");
     }
 
+    /// Waits until as many references are lent in both directions: each has two ends in this program.
+    async fn has_references(&self, lent: u64) {
+        let of = |direction| {
+            let series = self.0.lock().unwrap();
+            let gauge = series.get(&format!("capnode_references direction={direction}"));
+            gauge.map_or(0, |gauge| gauge.0.load(Ordering::SeqCst))
+        };
+        until("references are counted", || [of("inward"), of("outward")] == [lent; 2]).await;
+    }
+
     fn value(&self, name: &str) -> u64 {
         let series = self.0.lock().unwrap();
         let found = series.get(name).unwrap_or_else(|| panic!("no {name} in {:#?}", series.keys()));
@@ -95,6 +105,7 @@ trait Shop {
     async fn price(&self, of: u32) -> u32;
     async fn buy(&self, pay: Func<fn(u32) -> ()>) -> Result<(), Error>;
     async fn wait(&self);
+    async fn branch(&self) -> ShopClient;
 }
 
 struct Stall;
@@ -112,6 +123,10 @@ impl Shop for Stall {
     async fn wait(&self) {
         std::future::pending::<()>().await;
     }
+
+    async fn branch(&self) -> ShopClient {
+        ShopClient::new(Stall)
+    }
 }
 
 async fn shop() -> ShopClient {
@@ -123,6 +138,20 @@ async fn shop_with(layer: impl Policy) -> ShopClient {
     let node = Node::builder().index(ShopClient::new(Stall)).layer(layer).build();
     node.serve(there).await.unwrap();
     capnode::connect_over(here).await.unwrap()
+}
+
+/// References are counted from when they are lent until they are released, which is no call, or their connection ends.
+async fn references_are_counted(recorder: &Recorder) {
+    let (here, there) = capnode::transport::pair();
+    let served = Node::new(ShopClient::new(Stall)).serve(there).await.unwrap();
+    let shop: ShopClient = capnode::connect_over(here).await.unwrap();
+    let branches = [shop.branch().await.unwrap(), shop.branch().await.unwrap()];
+    recorder.has_references(2).await;
+    let [first, _second] = branches;
+    drop(first);
+    recorder.has_references(1).await;
+    served.close();
+    recorder.has_references(0).await;
 }
 
 /// A limit that stops a call is counted, and one that ends a connection.
@@ -146,13 +175,15 @@ async fn limits_are_counted(recorder: &Recorder) {
 async fn calls_are_counted_and_peers_make_no_series() {
     let recorder = Recorder::default();
     metrics::set_global_recorder(recorder.clone()).unwrap();
+    references_are_counted(&recorder).await;
     let shop = shop().await;
-    assert_eq!(recorder.value("capnode_connections_opened_total "), 2);
+    assert_eq!(recorder.value("capnode_connections_opened_total "), 4);
+    recorder.reaches("capnode_connections_ended_total kind=Disconnected", 2).await;
 
     // The end of a connection is counted at both of its ends.
     drop(shop_with(policy::metrics()).await);
-    assert_eq!(recorder.value("capnode_connections_opened_total "), 4);
-    recorder.reaches("capnode_connections_ended_total kind=Disconnected", 2).await;
+    assert_eq!(recorder.value("capnode_connections_opened_total "), 6);
+    recorder.reaches("capnode_connections_ended_total kind=Disconnected", 4).await;
 
     let price = "interface=Shop,method=price,direction=inward";
     for _ in 0..3 {

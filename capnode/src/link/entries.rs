@@ -67,6 +67,12 @@ impl Entries {
         self.imports.len() + self.objects.len() + 2 * self.answers.len() + self.calls.len()
     }
 
+    /// Returns the number of objects that this side lends the peer.
+    #[cfg(feature = "metrics")]
+    pub(super) fn objects(&self) -> usize {
+        self.objects.len()
+    }
+
     /// Returns the bytes of results that the peer may still use.
     pub(super) fn kept_bytes(&self) -> usize {
         self.kept_bytes

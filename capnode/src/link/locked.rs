@@ -60,6 +60,8 @@ impl Link {
     ) -> R {
         let mut effects = Effects::NONE;
         let mut over = false;
+        #[cfg(feature = "metrics")]
+        let mut references = None;
         let result = {
             let state = &mut *lock(&self.state.0);
             // A later drop wakes the driver, which looks again.
@@ -80,8 +82,17 @@ impl Link {
             {
                 effects.push(Effect::BreakOff(reads_too_slowly()));
             }
+            // A turn of the driver follows the other causes.
+            #[cfg(feature = "metrics")]
+            if matches!(cause, Cause::Driver | Cause::Peer) {
+                references = state.references_changed();
+            }
             result
         };
+        #[cfg(feature = "metrics")]
+        if let Some([before, now]) = references {
+            crate::events::count_references(before, now);
+        }
         if over {
             self.shed_load();
         }

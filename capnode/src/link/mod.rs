@@ -214,6 +214,8 @@ impl Link {
             outbox: Outbox::default(),
             clock: LivenessClock::default(),
             lifecycle: Lifecycle::default(),
+            #[cfg(feature = "metrics")]
+            told: [0; 2],
         };
         if knows_peer {
             state.session.presume(Extensions { context: true, ..Extensions::default() });

@@ -31,6 +31,9 @@ pub(super) struct State {
     pub(super) clock: LivenessClock,
     /// The end, and the waits for it.
     pub(super) lifecycle: Lifecycle,
+    /// The numbers of references of both sides, as `metrics` knows them.
+    #[cfg(feature = "metrics")]
+    pub(super) told: [usize; 2],
 }
 
 impl State {
@@ -121,6 +124,14 @@ impl State {
                 self.entries.remove_object(oldest, effects);
             }
         }
+    }
+
+    /// Returns the numbers of references before and now, each of those that the peer lends and those that this side does,
+    /// if they have changed since the last time.
+    #[cfg(feature = "metrics")]
+    pub(super) fn references_changed(&mut self) -> Option<[[usize; 2]; 2]> {
+        let now = [self.session.imported(), self.entries.objects()];
+        (self.told != now).then(|| [std::mem::replace(&mut self.told, now), now])
     }
 
     /// Returns the bytes that are held for the peer.

@@ -22,12 +22,13 @@ use crate::sync::{Mutex, lock};
 /// | `capnode_call_argument_bytes_total` | bytes of arguments, as they are written inside the program | as above |
 /// | `capnode_call_result_bytes_total` | bytes of results, written in the same way | as above |
 /// | `capnode_call_errors_total` | calls that have failed | as above, `kind`, `fate` |
+/// | `capnode_references` | references that are lent over connections, without the index | `direction`: `outward` by this program, `inward` to it |
 /// | `capnode_limits_total` | calls and connections that failed because of a limit | `limit` |
 /// | `capnode_connections_opened_total` | connections | – |
 /// | `capnode_connections_refused_total` | peers that failed the handshake or were refused | – |
 /// | `capnode_connections_ended_total` | connections that have ended | `kind` |
 ///
-/// The last two, and the limits of connections, are counted without this as well. The labels are names of this program: a
+/// Connections, their limits and references are counted without this as well. The labels are names of this program: a
 /// method that is in no table of an interface is `other`, whatever a peer calls it, and so is a function. So no peer makes
 /// a new series.
 ///

@@ -383,6 +383,12 @@ impl Session {
         }
     }
 
+    /// Returns the number of references that the peer lends this side, without the index and results of calls.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn imported(&self) -> usize {
+        self.imported
+    }
+
     /// Returns the number of references that this side lends the peer, without the index.
     fn exported(&self) -> usize {
         self.exports.len() - usize::from(self.exports.contains_key(&0))
