@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use capnode::{Error, Node, policy};
+use capnode::{Error, Limits, Node, policy};
 use capnode_tests::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -161,6 +161,66 @@ async fn a_peer_that_gets_no_connection_is_an_event() {
         })
         .await;
     }
+}
+
+/// Waits for as many ends of connections, and returns what is said of each.
+async fn ends(lines: &Lines, count: usize) -> Vec<String> {
+    let mut said = Vec::new();
+    until("the connections have ended", || {
+        said.extend(lines.take().into_iter().filter(|line| line.contains("the session has ended")));
+        said.len() >= count
+    })
+    .await;
+    assert_eq!(said.len(), count, "{said:#?}");
+    said
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_connection_is_an_event_and_so_is_its_end_with_the_reason() {
+    let _alone = ALONE.lock().await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let node = || {
+        let limits = Limits::default().frame_bytes(1_000);
+        Node::builder().index(RelayClient::new(Hop(None))).limits(limits).build()
+    };
+
+    // Each connection has two ends in this program.
+    let (here, there) = capnode::transport::pair();
+    let served = node().serve(there).await.unwrap();
+    let relay: RelayClient = capnode::connect_over(here).await.unwrap();
+    relay.end("a".to_owned()).await.unwrap();
+    let begun = lines.take().into_iter().filter(|line| line.contains("the session has begun")).count();
+    assert_eq!(begun, 2);
+    served.close_because("maintenance");
+    let said = ends(&lines, 2).await;
+    assert!(said.iter().all(|line| line.contains("DEBUG") && !line.contains("limit")), "{said:#?}");
+    assert!(said.iter().any(|line| line.contains("maintenance")), "{said:#?}");
+
+    // A limit is a warning, with its name, where it was broken.
+    let (here, there) = capnode::transport::pair();
+    let _served = node().serve(there).await.unwrap();
+    let relay: RelayClient = capnode::connect_over(here).await.unwrap();
+    relay.end("x".repeat(2_000)).await.unwrap_err();
+    let said = ends(&lines, 2).await;
+    let warning = |line: &&String| line.contains("WARN") && line.contains("limit=\"frame_bytes\"");
+    assert_eq!(said.iter().filter(warning).count(), 1, "{said:#?}");
+
+    // So is a broken rule.
+    let (peer, there) = tokio::io::duplex(1_000);
+    let _served = node().serve(capnode::transport::lines(there)).await.unwrap();
+    let (mut reads, mut writes) = tokio::io::split(peer);
+    writes.write_all(b"[\"pull\",[]]\n").await.unwrap();
+    let said = ends(&lines, 1).await;
+    assert!(said[0].contains("WARN") && said[0].contains("error="), "{said:#?}");
+    let mut rest = Vec::new();
+    reads.read_to_end(&mut rest).await.unwrap();
 }
 
 #[capnode::interface]
