@@ -108,14 +108,17 @@ impl Description {
         for warning in &self.warnings {
             _ = writeln!(out, "// {}", warning.replace('\n', " "));
         }
-        out.push_str("import type { RpcStub, RpcTarget } from \"capnweb\";\n");
+        let mut all = String::new();
         for declaration in &self.types {
-            _ = write!(out, "\n{}export {}\n", declaration.docs, declaration.text);
+            _ = write!(all, "\n{}export {}\n", declaration.docs, declaration.text);
         }
         for interface in &self.interfaces {
-            interface.write(&mut out);
+            interface.write(&mut all);
         }
-        Ok(out)
+        // One that is not used would be a mistake to some.
+        let stub = if all.contains("RpcStub<") { "RpcStub, " } else { "" };
+        _ = writeln!(out, "import type {{ {stub}RpcTarget }} from \"capnweb\";");
+        Ok(out + &all)
     }
 
     /// Checks that a file is the TypeScript of the interfaces. Call it in a test, or in the build script of another

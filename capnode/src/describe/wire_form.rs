@@ -36,8 +36,14 @@ pub(super) fn corrected(typescript: &str, has_unit: bool) -> String {
             Token::Word("in") if before.is_some() && is_key(&tokens[..at]) => {
                 let end = end(&tokens[at + 1..]).map_or(tokens.len(), |end| at + 1 + end);
                 let key: String = tokens[at + 1..end].iter().map(|token| token.text()).collect();
-                out.push_str(&format!("in {}", key_type(key.trim())));
+                let key = key_type(key.trim());
+                out.push_str(&format!("in {key}"));
                 at = end;
+                // Each key that the type names may be missing.
+                if key.starts_with('"') && tokens[end..].starts_with(&[Token::Mark("]"), Token::Mark(":")]) {
+                    out.push_str("]?:");
+                    at += 2;
+                }
                 continue;
             }
             token => out.push_str(token.text()),
@@ -180,6 +186,7 @@ mod tests {
         assert_eq!(corrected("{ [key in number | bigint]: A }", false), "{ [key in number]: A }");
         assert_eq!(corrected("{ [key in Id]?: A }", false), "{ [key in Extract<Id, string | number>]?: A }");
         assert_eq!(corrected("{ [key in string]: A }", false), "{ [key in string]: A }");
+        assert_eq!(corrected("{ [key in boolean]: A }", false), "{ [key in \"true\" | \"false\"]?: A }");
     }
 
     #[test]
