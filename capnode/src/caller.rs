@@ -18,6 +18,8 @@ pub(crate) struct PeerInfo {
     pub(crate) subprotocol: Option<String>,
     /// Certificates, DER.
     pub(crate) certificates: Vec<Vec<u8>>,
+    /// `true` if the connection is encrypted, as far as this end knows.
+    pub(crate) encrypted: bool,
 }
 
 /// The peer that has made a call: what is known of its connection. It does not keep the connection open.
@@ -79,6 +81,12 @@ impl Caller {
     /// not asked for one.
     pub fn certificates(&self) -> &[Vec<u8>] {
         &self.0.peer.certificates
+    }
+
+    /// Returns `true` if the connection is encrypted by TLS, as far as this program knows: not if something before it takes
+    /// the encryption off.
+    pub fn is_encrypted(&self) -> bool {
+        self.0.peer.encrypted
     }
 
     /// Attaches a value to the connection, such as the user that a token stands for. It takes the place of another of

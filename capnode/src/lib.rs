@@ -124,7 +124,7 @@
 //! | `web` | no | nodes and connections in a page or worker, without tokio, for `wasm32-unknown-unknown` alone; see [the guide](guide::browser) |
 //! | `describe` | no | a description of each interface, as JSON and as TypeScript: [`describe`] |
 //! | `signed` | no | signed references, which are delegated from key to key: [`signed`] |
-//! | `sturdy` | no | sturdy references, texts for objects that outlive connections and programs: [`sturdy`] |
+//! | `sturdy` | no | sturdy references, texts for objects that outlive connections and programs, and the gatekeeper of signed ones: [`sturdy`] |
 //!
 //! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].
 //!

@@ -96,7 +96,7 @@ pub struct ArgsDecoder<'a, 'b> {
 }
 
 /// The arguments of a call without an interface, as for [`Cap::invoke`](crate::Cap::invoke): a tuple
-/// of up to twelve values that serialize.
+/// of up to twelve values that serialize, or a `Vec` of any number.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of arguments",
     label = "this is not a tuple of values that serialize",
@@ -153,6 +153,12 @@ impl ArgsDecoder<'_, '_> {
             Some(name) => error.with_context(format_args!("argument {}, `{name}`", at + 1)),
             None => error.with_context(format_args!("argument {}", at + 1)),
         }
+    }
+}
+
+impl<A: Serialize> UntypedArgs for Vec<A> {
+    fn write(&self, limit: usize) -> Result<EncodedArgs, Error> {
+        Ok(EncodedArgs(write_args(limit, |args| self.iter().try_for_each(|arg| args.push(arg)))?))
     }
 }
 

@@ -213,6 +213,7 @@ impl Sender {
             headers: headers.collect(),
             subprotocol: None,
             certificates: self.certificates,
+            encrypted: self.tls == Some(true),
         }
     }
 }

@@ -190,7 +190,9 @@ async fn accept_one(
                 let door = Door { origins: &settings.origins, subprotocols, tls: Some(*tls), peer };
                 let (stream, opened) = ws::accept(stream, &door, path).await?;
                 let Opened { uri, headers, subprotocol, rest } = opened;
-                let info = PeerInfo { address: peer, uri: Some(uri), headers, subprotocol, certificates };
+                let uri = Some(uri);
+                let info =
+                    PeerInfo { address: peer, uri, headers, subprotocol, certificates, encrypted: *tls };
                 io::Result::Ok((stream, rest, info))
             };
             let shaken = timeout(HANDSHAKE, shaking).await.map_err(late)?;

@@ -33,6 +33,7 @@ pub struct Link {
 /// The fields of a link that can be asked for.
 #[derive(Clone, PartialEq)]
 struct Facts {
+    owner: String,
     id: String,
     controller: String,
     target: String,
@@ -49,6 +50,7 @@ impl Link {
             return Err(Rule::Chain.broken("empty"));
         };
         let facts = Facts {
+            owner: first.proof.did.to_owned(),
             id: tail.id.to_owned(),
             controller: tail.controller.to_owned(),
             target: tail.target.to_owned(),
@@ -62,6 +64,18 @@ impl Link {
     /// Returns the id, which its delegator gave it.
     pub fn id(&self) -> &str {
         &self.facts.id
+    }
+
+    /// Returns the key that is said to have signed the first link, as a `did:key`. The owner's takes no other.
+    pub fn owner(&self) -> &str {
+        &self.facts.owner
+    }
+
+    /// Returns the origin of the owner: scheme, host and port of the target.
+    pub fn origin(&self) -> &str {
+        let target = self.target();
+        let host = target.find("://").map_or(0, |at| at + 3);
+        target[host..].find('/').map_or(target, |at| &target[..host + at])
     }
 
     /// Returns the key that may use it, as a `did:key`.

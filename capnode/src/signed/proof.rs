@@ -44,7 +44,7 @@ pub(super) fn hashed(options: &str, document: &str) -> [u8; 64] {
 }
 
 /// Returns a signature as a proof holds it.
-pub(super) fn written(signature: &[u8; 64]) -> String {
+pub(crate) fn written(signature: &[u8; 64]) -> String {
     format!("z{}", base58::encode(signature))
 }
 
@@ -60,12 +60,19 @@ impl ProofType for EddsaJcs2022 {
     }
 
     fn verify(&self, did: &str, options: &str, document: &str, value: &str) -> Result<(), Refusal> {
-        let bytes = did.parse::<PublicKey>()?.to_bytes();
+        did.parse::<PublicKey>()?.verify(&hashed(options, document), value)
+    }
+}
+
+impl PublicKey {
+    /// Checks a signature as a proof holds it.
+    pub(crate) fn verify(self, message: &[u8], value: &str) -> Result<(), Refusal> {
+        let bytes = self.to_bytes();
         let key = VerifyingKey::from_bytes(&bytes).ok().filter(|_| is_canonical(&bytes));
-        let key = key.ok_or_else(|| Rule::Key.broken(format!("`{did}` is no point of the curve")))?;
+        let key = key.ok_or_else(|| Rule::Key.broken(format!("`{self}` is no point of the curve")))?;
         let signature = value.strip_prefix('z').and_then(base58::decode::<64>);
         let signature = signature.ok_or_else(|| Refusal::signature("this is no signature in base58"))?;
-        key.verify_strict(&hashed(options, document), &Signature::from_bytes(&signature))
-            .map_err(|_| Refusal::signature(format!("`{did}` has not signed this")))
+        key.verify_strict(message, &Signature::from_bytes(&signature))
+            .map_err(|_| Refusal::signature(format!("`{self}` has not signed this")))
     }
 }

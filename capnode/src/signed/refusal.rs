@@ -53,7 +53,7 @@ pub enum Rule {
 
 impl Rule {
     /// Returns the refusal of a document that breaks the rule.
-    pub(super) fn broken(self, detail: impl Into<String>) -> Refusal {
+    pub(crate) fn broken(self, detail: impl Into<String>) -> Refusal {
         Refusal { rule: self, detail: detail.into() }
     }
 }

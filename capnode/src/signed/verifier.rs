@@ -112,6 +112,11 @@ impl Verifier {
         self
     }
 
+    /// Returns the origin below which the objects are.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// Takes an invocation, once. `nonce` is one that this owner has given the invoker just now, if it has, and which the
     /// invocation has to carry; `is_revoked` is asked about each link.
     ///
@@ -125,14 +130,31 @@ impl Verifier {
         now: SystemTime,
         is_revoked: impl Fn(&LinkName) -> bool,
     ) -> Result<Permit, Refusal> {
+        self.take_fresh(invocation, nonce.is_some(), now, |carried| nonce == Some(carried), is_revoked)
+    }
+
+    /// Takes an invocation, once. One that carries a nonce has been made just now if `is_fresh`; without, it is refused if
+    /// it `needs_nonce`.
+    pub(crate) fn take_fresh(
+        &self,
+        invocation: &str,
+        needs_nonce: bool,
+        now: SystemTime,
+        is_fresh: impl Fn(&str) -> bool,
+        is_revoked: impl Fn(&LinkName) -> bool,
+    ) -> Result<Permit, Refusal> {
         let now = millis(now);
         let tree = Tree::parse(invocation)?;
         let invoking = Invoking::read(&tree)?;
         self.check_chain(&invoking.chain, now)?;
         invocation::check(&invoking)?;
-        self.check_addressee(&invoking, nonce)?;
+        self.check_addressee(&invoking)?;
+        let fresh = invoking.challenge.is_some_and(is_fresh);
+        if needs_nonce && !fresh {
+            return Err(Rule::Challenge.broken("it does not carry the nonce"));
+        }
         let Proof { created, did, .. } = invoking.proof;
-        let made = Made { key: did, id: invoking.id, created, fresh: nonce.is_some() };
+        let made = Made { key: did, id: invoking.id, created, fresh };
         lock(&self.replays).check(&made, now)?;
         check_revoked(&invoking.chain, &is_revoked)?;
         self.verify_chain(&invoking.chain)?;
@@ -163,12 +185,9 @@ impl Verifier {
         rules::check_now(chain, now)
     }
 
-    fn check_addressee(&self, invoking: &Invoking<'_>, nonce: Option<&str>) -> Result<(), Refusal> {
+    fn check_addressee(&self, invoking: &Invoking<'_>) -> Result<(), Refusal> {
         if invoking.domain != Some(&self.origin) {
             return Err(Rule::Domain.broken(format!("it is for {:?}, not {}", invoking.domain, self.origin)));
-        }
-        if nonce.is_some_and(|nonce| invoking.challenge != Some(nonce)) {
-            return Err(Rule::Challenge.broken("it does not carry the nonce"));
         }
         if let Some(tail) = invoking.chain.tail() {
             if invoking.proof.created < tail.proof.created.saturating_sub(rules::SKEW) {

@@ -6,7 +6,7 @@ use super::mac::{Tag, hex};
 use super::refusal::{Refusal, Rule};
 use super::store::Store;
 
-/// The most counters of an object.
+/// The most counters for all that was made from one text or link of the owner's own.
 const MOST: usize = 1024;
 
 /// A counter's place in the store, and how long it is kept.
@@ -18,8 +18,8 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    pub(super) fn new(object: &str, tag: &Tag, until: Option<SystemTime>) -> Self {
-        let start = start(object);
+    pub(super) fn new(object: &str, branch: &str, tag: &Tag, until: Option<SystemTime>) -> Self {
+        let start = format!("{}{branch}/", start(object));
         Self { name: format!("{start}{}", hex(tag)), start, until: until.map_or(u64::MAX, seconds) }
     }
 
@@ -87,6 +87,6 @@ fn read(value: &[u8]) -> Option<[u64; 3]> {
     Some(numbers)
 }
 
-fn seconds(time: SystemTime) -> u64 {
+pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -12,7 +12,7 @@ pub(super) type Secret = Zeroizing<[u8; 32]>;
 pub(super) type Tag = [u8; 32];
 
 /// Returns the MAC of parts, each of which is preceded by its length.
-fn mac(key: &Secret, domain: &str, parts: &[&str]) -> Secret {
+pub(super) fn mac(key: &Secret, domain: &str, parts: &[&str]) -> Secret {
     #[allow(clippy::expect_used)]
     let mut mac = Hmac::<Sha256>::new_from_slice(&**key).expect("HMAC takes keys of any length");
     for part in std::iter::once(&domain).chain(parts) {

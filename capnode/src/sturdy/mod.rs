@@ -52,26 +52,35 @@
 //!
 //! # What it promises
 //!
-//! * The secret of a text is HMAC-SHA256, 256 bits, over the key's id, the object's id and the addresses, and then over each
+//! * The secret of a text is HMAC-SHA256, 256 bits, over the ids of key, object and issue and the addresses, and then over each
 //!   caveat with the secret before it as the key. Each part is preceded by its length.
 //! * Whoever reads a text can use it. Pass it over a connection that is encrypted, and add a [`Caveat::Until`].
 //! * A store has the keys, so whoever reads it can make texts. Of the texts themselves it has no secrets.
 //! * Counters belong to a caveat, and are shared by all texts that have it. They are kept in the store until an `Until` before
-//!   them is over, and for ever if there is none: at most 1,024 for an object.
+//!   them is over, and for ever if there is none: at most 1,024 for all that was made from one text of the owner's. Who holds
+//!   a text can use up those of its own alone, so give each holder another: [`Owner::text`].
 //! * All calls are refused by one word; [`OwnerBuilder::on_refusal`] tells the owner the [`Rule`].
 
+mod admit;
 mod caveat;
 mod counters;
+mod documents;
+mod gatekeeper;
 mod mac;
 mod owner;
+mod reference;
 mod refusal;
 mod store;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use self::admit::Live;
 pub use self::caveat::Caveat;
-pub use self::owner::{Gatekeeper, GatekeeperClient, Kept, Live, Owner, OwnerBuilder};
+pub use self::documents::Challenge;
+pub use self::gatekeeper::{Gatekeeper, GatekeeperClient};
+pub use self::owner::{Kept, Owner, OwnerBuilder};
+pub use self::reference::Signed;
 pub use self::refusal::{Refusal, Rule};
 pub use self::store::{MemoryStore, Store};
 pub use self::text::Sturdy;

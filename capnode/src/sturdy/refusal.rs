@@ -1,10 +1,12 @@
-//! Why a sturdy reference is not taken.
+//! Why a text is not taken.
 
+use std::error::Error as _;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
+use crate::signed;
 
-/// The rule that a sturdy reference breaks.
+/// The rule that a text breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rule {
@@ -24,13 +26,17 @@ pub enum Rule {
     Expiry,
     /// It is not revoked.
     Revoked,
-    /// Only so many counters are kept for an object.
+    /// Only so many counters are kept for what was made from one text or link of the owner's.
     Quota,
+    /// A signed document is taken by the owner's verifier: [`Refusal::document`].
+    Document,
+    /// A link that is to be revoked is that of the invoker, or one below.
+    Link,
     /// The owner's store and restorer work.
     Owner,
 }
 
-/// The reason why a sturdy reference is not taken, for the log of its owner. It holds nothing of the text.
+/// The reason why a text is not taken, for the log of its owner. It holds nothing of the text.
 ///
 /// As an [`Error`] it is the source, and says one word to a peer.
 #[derive(Clone, Debug)]
@@ -51,6 +57,15 @@ impl Refusal {
         self.rule
     }
 
+    /// Returns the reason why a signed document is not taken.
+    pub fn document(&self) -> Option<&signed::Refusal> {
+        self.cause.as_ref()?.source()?.downcast_ref()
+    }
+
+    pub(super) fn of_document(refusal: signed::Refusal) -> Self {
+        Self { rule: Rule::Document, cause: Some(refusal.into()) }
+    }
+
     /// Returns that of a store or a restorer that has failed.
     pub(super) fn owner(cause: Error) -> Self {
         Self { rule: Rule::Owner, cause: Some(cause) }
@@ -68,7 +83,7 @@ impl std::error::Error for Refusal {}
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self::new(ErrorKind::Refused, format!("a sturdy reference was refused: {refusal}"))
+        Self::new(ErrorKind::Refused, format!("a reference was refused: {refusal}"))
             .with_public_message("refused")
             .with_source(refusal)
     }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::caveat::Caveat;
 use super::mac::{Secret, Tag, first, hex, is_hex, is_same, next, tag, unhex};
 use super::refusal::{Refusal, Rule};
+use crate::runtime::random;
 
 /// How a text begins.
 const START: &str = "capnode:1/";
@@ -20,22 +21,25 @@ const ADDRESSES: usize = 8;
 
 /// A text that is the permission to use an object, for as long as its owner says, over any connection.
 ///
-/// `capnode:1/<key>/<object>/<caveat>/<secret>?at=<address>&at=<address>`, with any number of caveats and addresses. Whoever
+/// `capnode:1/<key>/<object>/<issue>/<caveat>/<secret>?at=<address>&at=<address>`, with any number of caveats and addresses. Whoever
 /// reads it may use it: [`reveal`](Self::reveal) alone tells the secret, `Display` and `Debug` leave it out.
 #[derive(Clone)]
 pub struct Sturdy {
     key: String,
     object: String,
+    issue: String,
     addresses: Vec<String>,
     caveats: Vec<String>,
     secret: Secret,
 }
 
 impl Sturdy {
-    /// Makes the text of an object that has no caveats.
+    /// Makes a text of an object that has no caveats. It is another one each time, so that who was given one cannot use up
+    /// what the owner keeps for others.
     pub(super) fn new(key: &str, secret: &Secret, object: &str, addresses: &[String]) -> Self {
         let (key, object, addresses) = (key.to_owned(), object.to_owned(), addresses.to_vec());
-        let mut new = Self { key, object, addresses, caveats: Vec::new(), secret: Secret::default() };
+        let issue = hex(&random::bytes::<8>());
+        let mut new = Self { key, object, issue, addresses, caveats: Vec::new(), secret: Secret::default() };
         new.secret = new.first(secret);
         new
     }
@@ -88,9 +92,14 @@ impl Sturdy {
         &self.key
     }
 
-    /// Returns the id of the object.
-    pub(super) fn object(&self) -> &str {
+    /// Returns the id of the object, which alone is worth nothing.
+    pub fn object(&self) -> &str {
         &self.object
+    }
+
+    /// Returns the id of the text that the owner gave, from which holders have made this one.
+    pub(super) fn issue(&self) -> &str {
+        &self.issue
     }
 
     /// Returns the tags of the secrets of all texts that this one was made from, and its own, if the secret belongs to the
@@ -106,14 +115,14 @@ impl Sturdy {
     }
 
     fn first(&self, key: &Secret) -> Secret {
-        let head = [self.key.as_str(), self.object.as_str()];
+        let head = [self.key.as_str(), self.object.as_str(), self.issue.as_str()];
         let head: Vec<&str> = head.into_iter().chain(self.addresses.iter().map(String::as_str)).collect();
         first(key, &head)
     }
 
     fn write(&self, secret: &str) -> String {
         let mut text = String::with_capacity(BYTES);
-        text.extend([START, &self.key, "/", &self.object]);
+        text.extend([START, &self.key, "/", &self.object, "/", &self.issue]);
         text.extend(self.caveats.iter().flat_map(|caveat| ["/", caveat]));
         text.extend(["/", secret]);
         let marks = std::iter::once("?at=").chain(std::iter::repeat("&at="));
@@ -133,14 +142,14 @@ impl FromStr for Sturdy {
         let rest = text.strip_prefix(START).ok_or_else(shape)?;
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let parts: Vec<&str> = path.split('/').collect();
-        let [key, object, caveats @ .., secret] = parts.as_slice() else { return Err(shape()) };
+        let [key, object, issue, caveats @ .., secret] = parts.as_slice() else { return Err(shape()) };
         let addresses: Option<Vec<&str>> = query
             .map_or(Some(Vec::new()), |query| query.split('&').map(|at| at.strip_prefix("at=")).collect());
         let addresses = addresses.ok_or_else(shape)?;
         if caveats.len() > CAVEATS || addresses.len() > ADDRESSES {
             return Err(Rule::Size.broken());
         }
-        let is_whole = is_hex(key, 8) && is_hex(object, 16);
+        let is_whole = is_hex(key, 8) && is_hex(object, 16) && is_hex(issue, 8);
         if !is_whole
             || !caveats.iter().all(|text| is_caveat(text))
             || !addresses.iter().all(|text| is_address(text))
@@ -151,6 +160,7 @@ impl FromStr for Sturdy {
         Ok(Self {
             key: (*key).to_owned(),
             object: (*object).to_owned(),
+            issue: (*issue).to_owned(),
             addresses: owned(&addresses),
             caveats: owned(caveats),
             secret: unhex(secret).ok_or_else(shape)?,

@@ -2,8 +2,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
+use crate::signed;
 use crate::sync::{Mutex, lock};
 use crate::{Cap, Client as _, ErrorKind, Registry, RestorerClient};
+
+mod documents;
 
 #[crate::interface(crate = crate)]
 trait Note {
@@ -24,10 +27,13 @@ impl Note for Paper {
     }
 }
 
+/// A rule that was broken, and that of a signed document.
+type Refused = (Rule, Option<signed::Rule>);
+
 /// An owner, with what it was told of refusals, and its clock.
 struct Place {
     owner: Owner,
-    refused: Arc<Mutex<Vec<Rule>>>,
+    refused: Arc<Mutex<Vec<Refused>>>,
     now: Arc<Mutex<SystemTime>>,
 }
 
@@ -36,15 +42,20 @@ fn at(secs: u64) -> SystemTime {
 }
 
 fn place(store: Arc<MemoryStore>) -> Place {
-    let refused: Arc<Mutex<Vec<Rule>>> = Arc::default();
+    place_with(store, |builder| builder)
+}
+
+fn place_with(store: Arc<MemoryStore>, with: impl FnOnce(OwnerBuilder) -> OwnerBuilder) -> Place {
+    let refused: Arc<Mutex<Vec<_>>> = Arc::default();
     let now = Arc::new(Mutex::new(at(1000)));
     let (told, clock) = (refused.clone(), now.clone());
-    let owner = Owner::builder(store, |kept| Ok(NoteClient::new(Paper(kept.data.clone())).into()))
+    let builder = Owner::builder(store, |kept| Ok(NoteClient::new(Paper(kept.data.clone())).into()))
         .address("wss://node.example/rpc?a=b")
         .clock(move || *lock(&clock))
-        .on_refusal(move |refusal| lock(&told).push(refusal.rule()))
-        .open()
-        .unwrap();
+        .on_refusal(move |refusal| {
+            lock(&told).push((refusal.rule(), refusal.document().map(signed::Refusal::rule)));
+        });
+    let owner = with(builder).open().unwrap();
     Place { owner, refused, now }
 }
 
@@ -53,7 +64,7 @@ impl Place {
         let taken = self.owner.redeem(&text.reveal()).await;
         taken.map(NoteClient::from_cap).map_err(|error| {
             assert_eq!(error.kind(), ErrorKind::Refused);
-            lock(&self.refused).pop().unwrap()
+            lock(&self.refused).pop().unwrap().0
         })
     }
 }
@@ -95,7 +106,7 @@ async fn a_caveat_cannot_be_taken_out_or_put_before_another() {
         [narrow.replace("/read-only", ""), narrow.replace("read-only/count=5", "count=5/read-only")]
     {
         assert!(place.owner.redeem(&changed).await.is_err());
-        assert_eq!(lock(&place.refused).pop(), Some(Rule::Mac));
+        assert_eq!(lock(&place.refused).pop(), Some((Rule::Mac, None)));
     }
 }
 
@@ -109,7 +120,7 @@ async fn nothing_but_a_text_reaches_the_object() {
     assert!(place.owner.redeem(id).await.is_err());
     let guessed = text.reveal().replace(&mac::hex(&*text_secret(&text)), &"0".repeat(64));
     assert!(place.owner.redeem(&guessed).await.is_err());
-    assert_eq!(lock(&place.refused).pop(), Some(Rule::Mac));
+    assert_eq!(lock(&place.refused).pop(), Some((Rule::Mac, None)));
 }
 
 fn text_secret(text: &Sturdy) -> mac::Secret {
@@ -209,7 +220,7 @@ async fn a_text_is_redeemed_again_on_each_connection() {
     lost.close_because("the test goes on");
     place.owner.revoke(&text).unwrap();
     note.text().await.unwrap_err();
-    assert_eq!(lock(&place.refused).pop(), Some(Rule::Revoked));
+    assert_eq!(lock(&place.refused).pop(), Some((Rule::Revoked, None)));
 }
 
 #[tokio::test]
@@ -248,7 +259,7 @@ async fn a_rate_begins_anew() {
 }
 
 #[tokio::test]
-async fn counters_of_an_object_are_bounded() {
+async fn counters_are_bounded_for_each_text_that_was_given() {
     let place = place(Arc::default());
     let text = place.owner.keep("note", b"").unwrap();
     let counted = |count| text.with(&Caveat::Until(at(2000))).unwrap().with(&Caveat::Count(count)).unwrap();
@@ -258,6 +269,9 @@ async fn counters_of_an_object_are_bounded() {
     let late = text.with(&Caveat::Count(5)).unwrap();
     let note = place.redeem(&late).await.unwrap();
     assert_eq!(note.erase().await.unwrap_err().kind(), ErrorKind::Refused);
+    // Who was given another text for the object does not notice.
+    let other = place.owner.text(text.object()).unwrap().with(&Caveat::Count(5)).unwrap();
+    place.redeem(&other).await.unwrap().erase().await.unwrap();
     // There is room once they have expired.
     *lock(&place.now) = at(2000);
     note.erase().await.unwrap();
@@ -285,12 +299,16 @@ async fn what_is_revoked_ends_with_all_made_from_it() {
     let bobs = text.with(&Caveat::Count(100)).unwrap();
     let carols = bobs.with(&Caveat::ReadOnly).unwrap();
     let (mine, hers) = (place.redeem(&text).await.unwrap(), place.redeem(&carols).await.unwrap());
+    let another = place.redeem(&place.owner.text(text.object()).unwrap()).await.unwrap();
     place.owner.revoke(&bobs).unwrap();
     assert!(hers.text().await.is_err());
     mine.erase().await.unwrap();
+    place.owner.revoke(&text).unwrap();
+    assert!(mine.erase().await.is_err());
+    another.erase().await.unwrap();
     assert_eq!(place.redeem(&carols).await.unwrap_err(), Rule::Revoked);
     place.owner.forget(text.object()).unwrap();
-    assert!(mine.erase().await.is_err());
+    assert!(another.erase().await.is_err());
     assert_eq!(place.redeem(&text).await.unwrap_err(), Rule::Object);
 }
 

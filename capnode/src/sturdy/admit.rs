@@ -1,0 +1,281 @@
+//! What an owner has given: live references, each behind all the limits of what it was redeemed by.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use super::caveat::Caveat;
+use super::counters::{Counter, seconds};
+use super::mac::{Tag, hex};
+use super::refusal::{Refusal, Rule};
+use super::store::Store;
+use crate::cap::Cap;
+use crate::cap::membrane::{Border, Membrane};
+use crate::cap::policy::{Operation, refusal};
+use crate::error::Error;
+use crate::policy::{self, Guard};
+use crate::runtime::{AbortHandle, start, wait};
+use crate::signed::Step;
+use crate::sync::{Mutex, OnDrop, lock};
+
+/// The most links below one of the owner's own that holders can have revoked at a time.
+const REVOKED: usize = 1024;
+
+pub(super) type ClockFn = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// A reference that is held by a text now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Live {
+    /// Names the reference for [`Owner::end`](super::Owner::end).
+    pub id: u64,
+    /// The id of the object.
+    pub object: String,
+    /// The caveats that hold for it.
+    pub caveats: Vec<String>,
+    /// The links of a signed document, from the owner's own.
+    pub links: Vec<Step>,
+    /// When it was redeemed.
+    pub since: SystemTime,
+}
+
+/// What a reference is given by.
+pub(super) struct Admission {
+    /// The id of the object.
+    pub(super) object: String,
+    /// Names what the owner itself has issued, from which holders have made the rest.
+    pub(super) branch: String,
+    /// The key of a text that is no document.
+    pub(super) key: Option<String>,
+    /// The caveats in their order, each with the tag that its counter is kept by.
+    pub(super) caveats: Vec<(Caveat, Tag)>,
+    /// The tags by which it is revoked.
+    pub(super) tags: Vec<Tag>,
+    /// The links of a document.
+    pub(super) links: Vec<Step>,
+}
+
+impl Admission {
+    fn until(&self) -> Option<SystemTime> {
+        self.caveats.iter().filter_map(|(caveat, _)| caveat.until()).min()
+    }
+}
+
+pub(super) struct Held {
+    pub(super) live: Live,
+    pub(super) key: Option<String>,
+    pub(super) tags: Vec<Tag>,
+    border: Weak<Border>,
+}
+
+/// The references that are held now, and the store by which their limits outlive the program.
+pub(super) struct Admissions {
+    pub(super) store: Box<dyn Store>,
+    pub(super) clock: ClockFn,
+    held: Mutex<Table>,
+    /// Is held while a counter is changed.
+    pub(super) counting: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Table {
+    held: HashMap<u64, Held>,
+    last: u64,
+}
+
+/// Ends a reference when its time is over.
+type Alarm = Arc<Mutex<Option<AbortHandle>>>;
+
+impl Admissions {
+    pub(super) fn new(store: Box<dyn Store>, clock: ClockFn) -> Arc<Self> {
+        Arc::new(Self { store, clock, held: Mutex::default(), counting: Mutex::default() })
+    }
+
+    pub(super) fn live(&self) -> Vec<Live> {
+        lock(&self.held).held.values().map(|held| held.live.clone()).collect()
+    }
+
+    pub(super) fn end_where(&self, ends: impl Fn(&Held) -> bool) {
+        let ended: Vec<Held> = {
+            let held = &mut lock(&self.held).held;
+            let ids: Vec<u64> = held.values().filter(|held| ends(held)).map(|held| held.live.id).collect();
+            ids.iter().filter_map(|id| held.remove(id)).collect()
+        };
+        for border in ended.iter().filter_map(|held| held.border.upgrade()) {
+            border.revoke(refusal("the owner has ended it"));
+        }
+    }
+
+    /// Revokes what is named by a tag, and ends all that was given by it.
+    pub(super) fn revoke(&self, tag: &Tag) -> Result<(), Error> {
+        self.store.put(&revoked(tag), &[])?;
+        self.end_where(|held| held.tags.contains(tag));
+        Ok(())
+    }
+
+    /// Revokes a link, with all that are below it, until it ends.
+    pub(super) fn revoke_until(&self, branch: &str, tag: &Tag, end: SystemTime) -> Result<(), Refusal> {
+        let kept = self.store.put(&ending(branch, tag), &seconds(end).to_be_bytes());
+        kept.and_then(|()| self.revoke(tag)).map_err(Refusal::owner)
+    }
+
+    /// Forgets revocations of links that have ended, and checks that holders of this branch may add another.
+    pub(super) fn check_room(&self, branch: &str) -> Result<(), Refusal> {
+        self.make_room(branch).map_err(Refusal::owner)?.then_some(()).ok_or_else(|| Rule::Quota.broken())
+    }
+
+    fn make_room(&self, branch: &str) -> Result<bool, Error> {
+        let start = format!("ending/{branch}/");
+        let names = self.store.names(&start)?;
+        let mut left = names.len();
+        for name in names.iter().filter(|_| names.len() >= REVOKED) {
+            let end = self.store.get(name)?.and_then(|end| end.try_into().ok()).map(u64::from_be_bytes);
+            if end.is_none_or(|end| end <= seconds((self.clock)())) {
+                self.store.remove(&format!("revoked/{}", &name[start.len()..]))?;
+                self.store.remove(name)?;
+                left -= 1;
+            }
+        }
+        Ok(left < REVOKED)
+    }
+
+    pub(super) fn is_revoked(&self, tag: &Tag) -> Result<bool, Refusal> {
+        Ok(self.store.get(&revoked(tag)).map_err(Refusal::owner)?.is_some())
+    }
+
+    /// Checks that its time is not over.
+    pub(super) fn check(&self, by: &Admission) -> Result<(), Refusal> {
+        let is_over = by.until().is_some_and(|until| until <= (self.clock)());
+        if is_over { Err(Rule::Expiry.broken()) } else { Ok(()) }
+    }
+
+    /// Gives a reference behind the limits. `check` says whether what it is given by is worth anything still.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        cap: &Cap,
+        by: Admission,
+        check: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<Cap, Refusal> {
+        let now = (self.clock)();
+        let until = by.until();
+        let id = {
+            let table = &mut lock(&self.held);
+            table.last += 1;
+            table.last
+        };
+        let alarm = Alarm::default();
+        let membrane = Membrane::new(self.guard(id, &by, alarm.clone()));
+        let caveats = by.caveats.iter().map(|(caveat, _)| caveat.to_string()).collect();
+        let live = Live { id, object: by.object, caveats, links: by.links, since: now };
+        let held = Held { live, key: by.key, tags: by.tags.clone(), border: membrane.downgrade() };
+        lock(&self.held).held.insert(id, held);
+        // What is revoked from now on finds it; what was until now is found here.
+        if let Err(refusal) = check().and_then(|()| self.check_revoked(&by.tags)) {
+            self.end_where(|held| held.live.id == id);
+            return Err(refusal);
+        }
+        if let Some(until) = until {
+            let (this, left) = (Arc::downgrade(self), until.duration_since(now).unwrap_or_default());
+            let expire = async move {
+                wait(left).await;
+                if let Some(this) = this.upgrade() {
+                    this.end_where(|held| held.live.id == id);
+                }
+            };
+            *lock(&alarm) = Some(start(expire).abort_handle());
+        }
+        Ok(membrane.wrap_cap(cap))
+    }
+
+    fn check_revoked(&self, tags: &[Tag]) -> Result<(), Refusal> {
+        for tag in tags {
+            if self.is_revoked(tag)? {
+                return Err(Rule::Revoked.broken());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the policy of all caveats. Counters count what the others pass.
+    fn guard(self: &Arc<Self>, id: u64, by: &Admission, alarm: Alarm) -> Guard {
+        let this = Arc::downgrade(self);
+        let gone = OnDrop(move || {
+            if let Some(alarm) = lock(&alarm).take() {
+                alarm.abort();
+            }
+            if let Some(this) = this.upgrade() {
+                lock(&this.held).held.remove(&id);
+            }
+        });
+        let mut guard = policy::authorize(move |_| {
+            let _lives_as_long = &gone;
+            Ok(())
+        });
+        let mut until = None;
+        let mut counters = Vec::new();
+        for (caveat, tag) in &by.caveats {
+            let counter = |until| Counter::new(&by.object, &by.branch, tag, until);
+            guard = match caveat {
+                Caveat::Methods(names) => guard.and(only(names.clone())),
+                Caveat::ReadOnly => guard.and(policy::read_only()),
+                Caveat::Until(end) => {
+                    until = Some(until.map_or(*end, |until: SystemTime| until.min(*end)));
+                    guard.and(self.expires(*end))
+                }
+                Caveat::Rate { calls, period } => {
+                    counters.push((counter(until), *calls, Some(*period)));
+                    guard
+                }
+                Caveat::Count(calls) => {
+                    counters.push((counter(until), *calls, None));
+                    guard
+                }
+            };
+        }
+        if counters.is_empty() { guard } else { guard.and(self.counts(counters)) }
+    }
+
+    fn expires(self: &Arc<Self>, end: SystemTime) -> Guard {
+        let this = Arc::downgrade(self);
+        policy::authorize(move |_| match this.upgrade() {
+            Some(this) if (this.clock)() < end => Ok(()),
+            _ => Err(refusal("the time in which it could be called is over")),
+        })
+    }
+
+    fn counts(self: &Arc<Self>, counters: Vec<(Counter, u64, Option<Duration>)>) -> Guard {
+        let this = Arc::downgrade(self);
+        policy::authorize(move |_| {
+            let this = this.upgrade().ok_or_else(|| refusal("the owner is gone"))?;
+            let now = (this.clock)();
+            let _counting = lock(&this.counting);
+            for (counter, most, period) in &counters {
+                if !counter.count(&*this.store, *most, *period, now)? {
+                    return Err(refusal(format!("all of the {most} calls have been made")));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Passes methods with these names on the wire.
+fn only(names: Vec<String>) -> Guard {
+    policy::authorize(move |call| {
+        let is_listed = match (call.operation(), call.method()) {
+            (Operation::Call | Operation::Read, Some(method)) => names.iter().any(|name| name == method),
+            // The reference itself, which can be compared and passed on.
+            (Operation::Read, None) => call.path().is_empty(),
+            _ => false,
+        };
+        if is_listed { Ok(()) } else { Err(refusal("this method is not among what may be called")) }
+    })
+}
+
+fn ending(branch: &str, tag: &Tag) -> String {
+    format!("ending/{branch}/{}", hex(tag))
+}
+
+fn revoked(tag: &Tag) -> String {
+    format!("revoked/{}", hex(tag))
+}

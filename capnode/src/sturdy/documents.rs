@@ -1,0 +1,136 @@
+//! What an owner needs to take signed documents, and what these come to.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::caveat::Caveat;
+use super::mac::{Secret, Tag, hex, is_same, mac, unhex};
+use super::refusal::{Refusal, Rule};
+use crate::error::Error;
+use crate::runtime::random;
+use crate::signed::{self, LinkName, Permit, PublicKey, Signer, Step, Verifier};
+
+/// The action that gives a reference.
+pub(super) const REDEEM: &str = "redeem";
+/// The action that takes back the link, or one below it.
+pub(super) const REVOKE: &str = "revoke";
+/// Actions that are no methods.
+pub(super) const VERBS: [&str; 3] = [REDEEM, REVOKE, "await"];
+
+/// The most seconds for which a nonce is good.
+const FRESH: u64 = 60;
+
+/// An owner's answer to a nonce, by which it shows who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Challenge {
+    /// The nonce that the next invocation carries, within a minute.
+    pub nonce: String,
+    /// The signature of the owner's key over `capnode challenge 1`, its origin, the caller's nonce and its own, with a line
+    /// break between each and the next: in base58, behind a `z`.
+    pub signature: String,
+}
+
+impl Challenge {
+    /// Checks that the owner of a key and an origin has given this for the nonce.
+    ///
+    /// # Errors
+    ///
+    /// If it has not.
+    pub fn check(&self, owner: &PublicKey, origin: &str, nonce: &str) -> Result<(), signed::Refusal> {
+        owner.verify(message(origin, nonce, &self.nonce).as_bytes(), &self.signature)
+    }
+}
+
+fn message(origin: &str, nonce: &str, own: &str) -> String {
+    ["capnode challenge 1", origin, nonce, own].join("\n")
+}
+
+type Signing = Pin<Box<dyn Future<Output = Result<[u8; 64], Error>> + Send>>;
+
+/// What an owner needs to take documents.
+pub(super) struct Documents {
+    pub(super) verifier: Verifier,
+    sign: Box<dyn Fn(Vec<u8>) -> Signing + Send + Sync>,
+    /// Proves that a nonce is one of this program's.
+    key: Secret,
+}
+
+impl Documents {
+    pub(super) fn new(verifier: Verifier, signer: impl Signer + Send + 'static) -> Self {
+        let signer = Arc::new(signer);
+        let sign = move |message: Vec<u8>| -> Signing {
+            let signer = signer.clone();
+            Box::pin(async move { signer.sign(&message).await })
+        };
+        Self { verifier, sign: Box::new(sign), key: Secret::new(random::bytes()) }
+    }
+
+    /// Returns a nonce that says when it was made, so that none has to be kept.
+    fn nonce(&self, now: u64) -> String {
+        let head = format!("{now}.{}", hex(&random::bytes::<16>()));
+        let proof = hex(&*mac(&self.key, "capnode nonce 1", &[&head]));
+        format!("{head}.{proof}")
+    }
+
+    pub(super) fn is_fresh(&self, nonce: &str, now: u64) -> bool {
+        let Some((head, proof)) = nonce.rsplit_once('.') else { return false };
+        let made: Option<u64> = head.split('.').next().and_then(|made| made.parse().ok());
+        let is_recent = made.is_some_and(|made| now.saturating_sub(made) <= FRESH);
+        let is_own = |proof| is_same(&proof, &mac(&self.key, "capnode nonce 1", &[head]));
+        is_recent && unhex(proof).is_some_and(is_own)
+    }
+
+    pub(super) async fn challenge(&self, nonce: &str, now: u64) -> Result<Challenge, Refusal> {
+        let is_nonce = (16..=128).contains(&nonce.len()) && nonce.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_nonce {
+            return Err(Rule::Shape.broken());
+        }
+        let own = self.nonce(now);
+        let message = message(self.verifier.origin(), nonce, &own);
+        let signature = (self.sign)(message.into_bytes()).await.map_err(Refusal::owner)?;
+        Ok(Challenge { nonce: own, signature: signed::written(&signature) })
+    }
+}
+
+/// Names a link, or a caveat of it, in the store.
+pub(super) fn tag(link: &LinkName, caveat: Option<usize>) -> Tag {
+    let caveat = caveat.map_or(String::new(), |at| at.to_string());
+    let mut hash = Sha256::new();
+    for part in ["capnode link 1", &link.delegator, &link.id, &caveat] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+pub(super) fn branch(links: &[Step]) -> String {
+    links.first().map_or(String::new(), |first| hex(&tag(&first.name, None)))
+}
+
+/// Returns all that limits what is done by the permit.
+pub(super) fn caveats(permit: &Permit) -> Vec<(Caveat, Tag)> {
+    let methods = permit.actions.iter().filter(|action| !VERBS.contains(&action.as_str())).cloned();
+    let mut all = vec![(Caveat::Methods(methods.collect()), Tag::default())];
+    for link in &permit.links {
+        all.push((Caveat::Until(link.expires), tag(&link.name, None)));
+        let own = link.caveats.iter().enumerate();
+        all.extend(own.map(|(at, caveat)| (caveat.into(), tag(&link.name, Some(at)))));
+    }
+    all
+}
+
+impl From<&signed::Caveat> for Caveat {
+    fn from(caveat: &signed::Caveat) -> Self {
+        match caveat {
+            signed::Caveat::Methods(names) => Self::Methods(names.clone()),
+            signed::Caveat::ReadOnly => Self::ReadOnly,
+            signed::Caveat::Rate { calls, period } => Self::Rate { calls: (*calls).into(), period: *period },
+            signed::Caveat::Count(calls) => Self::Count((*calls).into()),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Signed references with the interface of their object.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::gatekeeper::GatekeeperClient;
+use super::mac::hex;
+use crate::error::Error;
+use crate::interface::client::Client;
+use crate::runtime::random;
+use crate::signed::{Delegation, Invocation, Link, PublicKey, Refusal, Signer};
+
+/// A signed reference to an object that a client of the type `C` calls: a [`Link`], which its holder can pass on narrower,
+/// and redeem.
+///
+/// It is a text in any format of serde, over any connection, and on paper. Nothing connects and nothing is verified when it is
+/// read. Only the holder of its key can use it.
+///
+/// ```
+/// use capnode::signed::{Delegation, SecretKey, Signer as _, Verifier};
+/// use capnode::sturdy::{GatekeeperClient, MemoryStore, Owner, Signed};
+/// use capnode::Node;
+/// use std::time::{Duration, SystemTime};
+///
+/// #[capnode::interface]
+/// trait Note {
+///     async fn text(&self) -> String;
+///     async fn erase(&self);
+/// }
+///
+/// struct Paper(Vec<u8>);
+///
+/// impl Note for Paper {
+///     async fn text(&self) -> String {
+///         String::from_utf8_lossy(&self.0).into_owned()
+///     }
+///     async fn erase(&self) {}
+/// }
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let (key, bob, carol) = (SecretKey::random(), SecretKey::random(), SecretKey::random());
+///     let (now, day) = (SystemTime::now(), Duration::from_secs(86_400));
+///     let verifier = Verifier::new(key.public_key(), "https://node.example", now)?;
+///     let owner = Owner::builder(MemoryStore::default(), |kept| Ok(NoteClient::new(Paper(kept.data.clone())).into()))
+///         .documents(verifier, key.clone())
+///         .open()?;
+///     let listener = Node::new(GatekeeperClient::new(owner.clone())).listen("tcp://127.0.0.1:0").await?;
+///
+///     // The owner gives Bob a note. Bob lets Carol read it, and asks nobody.
+///     let url = owner.url(owner.keep("note", b"milk")?.object())?;
+///     let to_bob = Delegation::new(bob.public_key(), now + 7 * day).actions(["redeem", "text", "erase"]);
+///     let bobs: Signed<NoteClient> = Signed::new(to_bob.issue(&url, &key, now).await?);
+///     let to_carol = Delegation::new(carol.public_key(), now + day).actions(["redeem", "text"]);
+///     let text = bobs.delegate(to_carol, &bob, now).await?.to_string();
+///
+///     // Carol has the text, and has never met Bob.
+///     let gatekeeper: GatekeeperClient = capnode::connect(&listener.url()).await?;
+///     let note = text.parse::<Signed<NoteClient>>()?.redeem(&gatekeeper, &carol, SystemTime::now()).await?;
+///     assert_eq!(note.text().await?, "milk");
+///     assert!(note.erase().await.is_err());
+///
+///     owner.revoke_link(bobs.link())?;
+///     assert!(note.text().await.is_err());
+///     Ok(())
+/// }
+/// ```
+pub struct Signed<C> {
+    link: Link,
+    client: PhantomData<fn(C) -> C>,
+}
+
+impl<C> Signed<C> {
+    /// Takes a link to an object of this interface, or to a property that is one.
+    pub fn new(link: Link) -> Self {
+        Self { link, client: PhantomData }
+    }
+
+    /// Returns the link.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Delegates it to another, narrower: see [`Delegation::delegate`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Delegation::delegate`].
+    pub async fn delegate(
+        &self,
+        delegation: Delegation,
+        signer: &impl Signer,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
+        Ok(Self::new(delegation.delegate(&self.link, signer, now).await?))
+    }
+}
+
+impl<C: Client> Signed<C> {
+    /// Exchanges it for a live reference at the owner's gatekeeper, which proves first that it is the owner's: what is signed
+    /// is not sent to another.
+    ///
+    /// An invocation is good for one use, so the reference ends with its connection, also if the gatekeeper is a
+    /// [durable reference](crate::guide::reconnecting).
+    ///
+    /// # Errors
+    ///
+    /// The signer's, and those of the call. With [`Rule::Signature`](crate::signed::Rule::Signature) as the source if the
+    /// gatekeeper is not the owner's.
+    pub async fn redeem(
+        &self,
+        gatekeeper: &GatekeeperClient,
+        signer: &impl Signer,
+        now: SystemTime,
+    ) -> Result<C, Error> {
+        let (nonce, origin) = (hex(&random::bytes::<16>()), self.link.origin());
+        let challenge = gatekeeper.challenge(&nonce).await?;
+        challenge.check(&self.link.owner().parse::<PublicKey>()?, origin, &nonce)?;
+        let invocation = Invocation::new("redeem", origin).challenge(challenge.nonce);
+        let invocation = invocation.sign(&self.link, signer, now).await?;
+        Ok(C::from_cap(gatekeeper.redeem(&invocation).await?))
+    }
+}
+
+impl<C> Clone for Signed<C> {
+    fn clone(&self) -> Self {
+        Self::new(self.link.clone())
+    }
+}
+
+impl<C> PartialEq for Signed<C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.link == other.link
+    }
+}
+
+impl<C> FromStr for Signed<C> {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        text.parse().map(Self::new)
+    }
+}
+
+impl<C> fmt::Display for Signed<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.link.fmt(f)
+    }
+}
+
+impl<C> fmt::Debug for Signed<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Signed").field(&self.link).finish()
+    }
+}
+
+impl<C> Serialize for Signed<C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.link.serialize(serializer)
+    }
+}
+
+impl<'de, C> Deserialize<'de> for Signed<C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Link::deserialize(deserializer).map(Self::new)
+    }
+}

@@ -1,0 +1,291 @@
+//! Signed documents at the gatekeeper.
+
+use super::*;
+use crate::signed::{self, Delegation, Invocation, Link, SecretKey, Signer as _, Verifier};
+
+const ORIGIN: &str = "https://node.example";
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[crate::interface(crate = crate)]
+trait Desk {
+    #[capnode(property)]
+    async fn drawer(&self) -> NoteClient;
+    async fn note(&self) -> NoteClient;
+}
+
+struct Wood;
+
+impl Desk for Wood {
+    async fn drawer(&self) -> NoteClient {
+        NoteClient::new(Paper(b"drawer".to_vec()))
+    }
+
+    async fn note(&self) -> NoteClient {
+        NoteClient::new(Paper(b"note".to_vec()))
+    }
+}
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+/// An owner of a note and a desk, and the URL of the note.
+struct Office {
+    place: Place,
+    url: String,
+}
+
+fn office() -> Office {
+    let verifier = Verifier::new(key(1).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
+    let place = place_with(Arc::default(), |builder| builder.documents(verifier, key(1)));
+    let id = place.owner.keep("note", b"x").unwrap().object().to_owned();
+    let url = place.owner.url(&id).unwrap();
+    Office { place, url }
+}
+
+impl Office {
+    fn now(&self) -> SystemTime {
+        *lock(&self.place.now)
+    }
+
+    /// Returns a link to the note for the key 2.
+    async fn issue(&self, actions: &[&str], caveat: Option<signed::Caveat>) -> Link {
+        let mut new = Delegation::new(key(2).public_key(), self.now() + DAY).actions(actions.iter().copied());
+        if let Some(caveat) = caveat {
+            new = new.caveat(caveat);
+        }
+        new.issue(&self.url, &key(1), self.now()).await.unwrap()
+    }
+
+    async fn delegate(&self, link: &Link, from: u8, to: u8, actions: &[&str]) -> Link {
+        let new = Delegation::new(key(to).public_key(), self.now() + DAY).actions(actions.iter().copied());
+        new.delegate(link, &key(from), self.now()).await.unwrap()
+    }
+
+    async fn invocation(&self, link: &Link, by: u8, action: &str) -> String {
+        Invocation::new(action, ORIGIN).sign(link, &key(by), self.now()).await.unwrap()
+    }
+
+    async fn redeem(&self, link: &Link, by: u8) -> Result<NoteClient, Rule> {
+        let text = self.invocation(link, by, "redeem").await;
+        let taken = self.place.owner.redeem(&text).await;
+        taken.map(NoteClient::from_cap).map_err(|_| self.refused().0)
+    }
+
+    /// Returns the rule of the last refusal, and that of its document.
+    fn refused(&self) -> (Rule, Option<signed::Rule>) {
+        lock(&self.place.refused).pop().unwrap()
+    }
+
+    async fn revoke(&self, link: &Link, by: u8, below: Option<&Link>) -> Result<(), Rule> {
+        let new = Invocation::new("revoke", ORIGIN);
+        let new = if let Some(below) = below { new.args(&[below]).unwrap() } else { new };
+        let text = new.sign(link, &key(by), self.now()).await.unwrap();
+        self.place.owner.clone().revoke_by(&text).await.map_err(|_| self.refused().0)
+    }
+}
+
+impl Owner {
+    async fn revoke_by(self, text: &str) -> Result<(), crate::Error> {
+        Gatekeeper::revoke(&self, text).await
+    }
+}
+
+#[tokio::test]
+async fn a_document_is_exchanged_for_a_reference_behind_all_its_links() {
+    let office = office();
+    let bobs = office.issue(&["redeem", "text", "erase"], None).await;
+    let carols = office.delegate(&bobs, 2, 3, &["redeem", "text"]).await;
+    let note = office.redeem(&carols, 3).await.unwrap();
+    assert_eq!(note.text().await.unwrap(), "x");
+    assert_eq!(note.erase().await.unwrap_err().kind(), ErrorKind::Refused);
+    let live = office.place.owner.live();
+    let holders: Vec<_> = live[0].links.iter().map(|link| link.controller.clone()).collect();
+    assert_eq!(holders, [2, 3].map(|seed| key(seed).public_key().to_string()));
+
+    // A link that was not given to the key, or does not allow it.
+    let text = office.invocation(&carols, 3, "text").await;
+    office.place.owner.redeem(&text).await.unwrap_err();
+    assert_eq!(office.refused(), (Rule::Document, Some(signed::Rule::Action)));
+
+    office.place.owner.revoke_link(&bobs).unwrap();
+    assert!(note.text().await.is_err() && office.place.owner.live().is_empty());
+    office.redeem(&carols, 3).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_document_ends_with_its_links() {
+    let office = office();
+    let bobs = office.issue(&["redeem", "text"], None).await;
+    let note = office.redeem(&bobs, 2).await.unwrap();
+    *lock(&office.place.now) = office.now() + DAY;
+    assert!(note.text().await.is_err());
+}
+
+#[tokio::test]
+async fn an_invocation_calls_its_method_once() {
+    let office = office();
+    let link = office.issue(&["erase", "redeem"], None).await;
+    let text = office.invocation(&link, 2, "erase").await;
+    assert_eq!(office.place.owner.invoke(&text).await.unwrap().as_u64(), Some(7));
+    office.place.owner.invoke(&text).await.unwrap_err();
+    assert_eq!(office.refused(), (Rule::Document, Some(signed::Rule::Replay)));
+    let text = office.invocation(&link, 2, "redeem").await;
+    office.place.owner.invoke(&text).await.unwrap_err();
+    assert_eq!(office.refused(), (Rule::Document, Some(signed::Rule::Action)));
+    assert!(office.place.owner.live().is_empty());
+}
+
+#[tokio::test]
+async fn a_count_belongs_to_its_link() {
+    let office = office();
+    let count = Some(signed::Caveat::Count(2));
+    let bobs = office.issue(&["redeem", "text", "erase"], count.clone()).await;
+    let carols = office.delegate(&bobs, 2, 3, &["redeem", "text"]).await;
+    let text = office.invocation(&bobs, 2, "erase").await;
+    office.place.owner.invoke(&text).await.unwrap();
+    office.redeem(&carols, 3).await.unwrap().text().await.unwrap();
+    let note = office.redeem(&bobs, 2).await.unwrap();
+    assert_eq!(note.text().await.unwrap_err().kind(), ErrorKind::Refused);
+    // Another link with the same caveat has its own.
+    let other = office.issue(&["redeem", "text"], count).await;
+    office.redeem(&other, 2).await.unwrap().text().await.unwrap();
+}
+
+#[tokio::test]
+async fn where_anybody_reads_along_an_invocation_carries_a_nonce() {
+    let office = office();
+    let node = crate::Node::new(GatekeeperClient::new(office.place.owner.clone()));
+    let (here, there) = crate::transport::pair();
+    let (served, gatekeeper) = tokio::join!(node.serve(there), crate::connect_over::<GatekeeperClient>(here));
+    let (_served, gatekeeper) = (served.unwrap(), gatekeeper.unwrap());
+    let link = office.issue(&["redeem", "text"], None).await;
+    let sign = async |nonce: Option<&str>| {
+        let new = Invocation::new("redeem", ORIGIN);
+        let new = if let Some(nonce) = nonce { new.challenge(nonce) } else { new };
+        new.sign(&link, &key(2), office.now()).await.unwrap()
+    };
+    gatekeeper.redeem(&sign(None).await).await.unwrap_err();
+    assert_eq!(office.refused(), (Rule::Document, Some(signed::Rule::Challenge)));
+
+    let nonce = "0123456789abcdef";
+    let challenge = gatekeeper.challenge(nonce).await.unwrap();
+    challenge.check(&key(1).public_key(), ORIGIN, nonce).unwrap();
+    challenge.check(&key(2).public_key(), ORIGIN, nonce).unwrap_err();
+    challenge.check(&key(1).public_key(), "https://other.example", nonce).unwrap_err();
+    challenge.check(&key(1).public_key(), ORIGIN, "0123456789abcdeg").unwrap_err();
+    gatekeeper.redeem(&sign(Some(&challenge.nonce)).await).await.unwrap();
+
+    // One of another program, one that was changed, and one of a minute ago.
+    let other = self::office().place.owner.challenge(nonce).await.unwrap().nonce;
+    for nonce in [other, challenge.nonce.replacen('.', "0.", 1), challenge.nonce.clone()] {
+        *lock(&office.place.now) = at(if nonce == challenge.nonce { 1061 } else { 1000 });
+        gatekeeper.redeem(&sign(Some(&nonce)).await).await.unwrap_err();
+        assert_eq!(office.refused(), (Rule::Document, Some(signed::Rule::Challenge)));
+    }
+    for nonce in ["short", "0123456789abcde\n", &"a".repeat(129)] {
+        gatekeeper.challenge(nonce).await.unwrap_err();
+        assert_eq!(office.refused().0, Rule::Shape);
+    }
+}
+
+#[tokio::test]
+async fn a_holder_revokes_its_link_and_those_below() {
+    let office = office();
+    let bobs = office.issue(&["redeem", "text", "revoke"], None).await;
+    let carols = office.delegate(&bobs, 2, 3, &["redeem", "text", "revoke"]).await;
+    let daves = office.delegate(&carols, 3, 4, &["redeem", "text"]).await;
+    let erins = office.delegate(&bobs, 2, 5, &["redeem", "text"]).await;
+    let (of_dave, of_erin) =
+        (office.redeem(&daves, 4).await.unwrap(), office.redeem(&erins, 5).await.unwrap());
+    // Carol has the text of Bob's link, and Erin's was made by Bob.
+    assert_eq!(office.revoke(&carols, 3, Some(&bobs)).await, Err(Rule::Link));
+    assert_eq!(office.revoke(&carols, 3, Some(&erins)).await, Err(Rule::Link));
+    of_erin.text().await.unwrap();
+    office.revoke(&carols, 3, Some(&daves)).await.unwrap();
+    assert!(of_dave.text().await.is_err());
+    let of_carol = office.redeem(&carols, 3).await.unwrap();
+    office.revoke(&carols, 3, None).await.unwrap();
+    assert!(of_carol.text().await.is_err());
+    office.redeem(&carols, 3).await.unwrap_err();
+    office.revoke(&bobs, 2, Some(&erins)).await.unwrap();
+    assert!(of_erin.text().await.is_err());
+    // Who was not given the action cannot.
+    let text = office.invocation(&bobs, 2, "redeem").await;
+    assert!(office.place.owner.clone().revoke_by(&text).await.is_err());
+}
+
+#[tokio::test]
+async fn revocations_by_holders_are_bounded_and_end_with_their_links() {
+    let office = office();
+    let admissions = office.place.owner.admissions();
+    for number in 0..1024_u32 {
+        admissions.check_room("branch").unwrap();
+        let mut tag = [7; 32];
+        tag[..4].copy_from_slice(&number.to_be_bytes());
+        admissions.revoke_until("branch", &tag, at(1000 + u64::from(number))).unwrap();
+    }
+    *lock(&office.place.now) = at(999);
+    assert_eq!(admissions.check_room("branch").unwrap_err().rule(), Rule::Quota);
+    admissions.check_room("another").unwrap();
+    *lock(&office.place.now) = at(1001);
+    admissions.check_room("branch").unwrap();
+    assert_eq!(admissions.store.names("revoked/").unwrap().len(), 1022);
+    assert_eq!(admissions.store.names("ending/").unwrap().len(), 1022);
+}
+
+#[tokio::test]
+async fn a_segment_of_a_target_names_a_property_and_no_method() {
+    let verifier = Verifier::new(key(1).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
+    let refused: Arc<Mutex<Vec<Rule>>> = Arc::default();
+    let told = refused.clone();
+    let owner = Owner::builder(MemoryStore::default(), |_| Ok(DeskClient::new(Wood).into()))
+        .documents(verifier, key(1))
+        .on_refusal(move |refusal| lock(&told).push(refusal.rule()))
+        .open()
+        .unwrap();
+    let url = owner.url(owner.keep("desk", b"").unwrap().object()).unwrap();
+    let now = SystemTime::now();
+    let new = Delegation::new(key(2).public_key(), now + DAY).actions(["redeem", "text", "note", "drawer"]);
+    let link = new.issue(&url, &key(1), now).await.unwrap();
+    let sign = async |name: &str| {
+        let new = Invocation::new("redeem", ORIGIN).target(format!("{url}/{name}"));
+        new.sign(&link, &key(2), now).await.unwrap()
+    };
+    let drawer = NoteClient::from_cap(owner.redeem(&sign("drawer").await).await.unwrap());
+    assert_eq!(drawer.text().await.unwrap(), "drawer");
+    owner.redeem(&sign("note").await).await.unwrap_err();
+    assert_eq!(lock(&refused).pop(), Some(Rule::Object));
+    // An id of its own kind, and a URL above the object.
+    for root in [format!("{ORIGIN}/rooms"), format!("{ORIGIN}/{}", "0".repeat(32)), format!("{url}/drawer")] {
+        let new = Delegation::new(key(2).public_key(), now + DAY).actions(["redeem"]);
+        let link = new.issue(&root, &key(1), now).await.unwrap();
+        let text = Invocation::new("redeem", ORIGIN).sign(&link, &key(2), now).await.unwrap();
+        owner.redeem(&text).await.unwrap_err();
+        assert_eq!(lock(&refused).pop(), Some(Rule::Object), "{root}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_reference_travels_as_a_text_and_is_redeemed_at_its_owner_alone() {
+    let office = office();
+    let bobs: Signed<NoteClient> = Signed::new(office.issue(&["redeem", "text", "erase"], None).await);
+    let to_carol = Delegation::new(key(3).public_key(), office.now() + DAY).actions(["redeem", "text"]);
+    let text = serde_json::to_string(&bobs.delegate(to_carol, &key(2), office.now()).await.unwrap()).unwrap();
+    let carols: Signed<NoteClient> = serde_json::from_str(&text).unwrap();
+    assert_eq!(carols.to_string().parse::<Signed<NoteClient>>().unwrap(), carols);
+
+    let gatekeeper = GatekeeperClient::new(office.place.owner.clone());
+    let note = carols.redeem(&gatekeeper, &key(3), office.now()).await.unwrap();
+    assert_eq!(note.text().await.unwrap(), "x");
+    note.erase().await.unwrap_err();
+    carols.redeem(&gatekeeper, &key(2), office.now()).await.unwrap_err();
+
+    // One that is not the owner's is not sent what was signed.
+    let verifier = Verifier::new(key(9).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
+    let other = place_with(Arc::default(), |builder| builder.documents(verifier, key(9)));
+    let stranger = GatekeeperClient::new(other.owner);
+    let refused = carols.redeem(&stranger, &key(3), office.now()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    assert!(lock(&other.refused).is_empty());
+}
