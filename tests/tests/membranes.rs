@@ -677,6 +677,21 @@ async fn errors_cross_as_they_would_on_a_wire() {
         let error = vault.broken().await.unwrap().ping().await.unwrap_err();
         assert_eq!((error.message(), source(&error)), ("caused", has_source));
     }
+    // No reference comes along with a reason, which may be told on both sides.
+    for (vault, has_leaf) in
+        [(VaultClient::from_arc(world.inside.clone()), true), (world.vault.clone(), false)]
+    {
+        let (sender, mut broken) = tokio::sync::mpsc::unbounded_channel();
+        let never = vault.never().await.unwrap();
+        let _watch = never.cap().on_broken(move |error| sender.send(error).unwrap());
+        let resolver = world.inside.resolvers.lock().unwrap().pop().unwrap();
+        resolver.reject(world.inside.error());
+        let error = broken.recv().await.unwrap();
+        assert_eq!(error.property::<LeafClient>("leaf").is_some(), has_leaf);
+        // A call has it as its error, wrapped.
+        let error = never.ping().await.unwrap_err();
+        assert_eq!(error.property::<LeafClient>("leaf").is_some_and(|leaf| leaf == world.raw), has_leaf);
+    }
     // What the outside gives as a reason goes in alike.
     let torn = || Error::rejected("torn").with_source(Marked { secret: Some(1) });
     let reader = Reader::fallible(futures_util::stream::iter([Err::<LeafClient, _>(torn())]));
@@ -1182,24 +1197,49 @@ fn what_follows_calls_that_were_asked_about_at_once_waits_for_all_of_their_decis
 
 #[tokio::test]
 async fn what_is_under_way_over_a_connection_ends_when_it_is_revoked() {
-    for is_here in [true, false] {
+    let languages = [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q];
+    for (dialect, is_here) in languages.into_iter().flat_map(|dialect| [(dialect, true), (dialect, false)]) {
         let world = world();
-        let vault = at_the_other_end(&world, Dialect::CapnWeb, is_here).await;
+        let vault = at_the_other_end(&world, dialect, is_here).await;
         let mut stream = vault.endless().await.unwrap();
         stream.next().await.unwrap().unwrap();
         let mut queued = vault.later().pipeline().cap().at("nothing").read::<Value>();
         let waiting = tokio::spawn(vault.wait().into_future());
-        // It has arrived when what follows it is answered.
-        assert_eq!(vault.echo(vec![1].into()).await.unwrap(), Bytes::from(vec![1]));
+        let never = vault.never().await.unwrap();
+        let (later, resolver) = capnode::promise::<LeafClient>();
+        vault.hold(later).await.unwrap();
+        let held = world.inside.got.lock().unwrap()[0].clone();
+        let pipelined = vault.never().pipeline();
+        let pings = [&never, &held, &pipelined].map(|promised| tokio::spawn(promised.ping().into_future()));
+        // All has arrived when what follows it is answered.
+        vault.leaf().await.unwrap();
         world.membrane.revoke(Error::rejected("over"));
-        assert_eq!(waiting.await.unwrap().unwrap_err().message(), "over", "{is_here}");
+        let at = format!("{dialect}, membrane here: {is_here}");
+        assert_eq!(capnode_tests::soon(waiting).await.unwrap().unwrap_err().message(), "over", "{at}");
         let error = loop {
             if let Err(error) = stream.next().await.unwrap() {
                 break error;
             }
         };
-        assert_eq!(error.message(), "over", "{is_here}");
-        assert_eq!((&mut queued).await.unwrap_err().message(), "over", "{is_here}");
+        assert_eq!(error.message(), "over", "{at}");
+        // A record of functions that has crossed is a value.
+        if dialect != Dialect::Capnode {
+            assert_eq!((&mut queued).await.unwrap_err().message(), "over", "{at}");
+        }
+        for ping in pings {
+            assert_eq!(capnode_tests::soon(ping).await.unwrap().unwrap_err().message(), "over", "{at}");
+        }
+        resolver.resolve(LeafClient::new(Counted(world.pings.clone())));
+        for resolver in std::mem::take(&mut *world.inside.resolvers.lock().unwrap()) {
+            resolver.resolve(world.raw.clone());
+        }
+        for promised in [never, held, pipelined] {
+            assert_eq!(promised.ping().await.unwrap_err().message(), "over", "{at}");
+        }
+        // The older languages have no word to take back what has been sent.
+        if dialect == Dialect::CapnWeb {
+            assert_eq!(world.pings.load(Ordering::SeqCst), 0, "{at}");
+        }
     }
 }
 
