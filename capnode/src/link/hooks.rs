@@ -146,7 +146,17 @@ impl ImportHook for Link {
         return_mode: ReturnMode,
         waker: Option<&Waker>,
     ) -> Result<Called, Error> {
-        let (size, program) = self.prepare_args(&mut request.args)?;
+        let (size, program) = match &mut request.args {
+            // Arguments without references are sent as they are.
+            Args::Wire(args) if args.refs.is_empty() && args.nodes.is_empty() => {
+                (args.text.as_str().len(), None)
+            }
+            Args::Wire(args) => (self.args_to_wire(args)?, None),
+            Args::Map(captures, map) => {
+                (map.text.as_str().len() + captures.refs.len() * REFERENCE, Some(map.clone()))
+            }
+            _ => (0, None),
+        };
         let path = std::mem::replace(&mut request.member, Member::Path(Path::Empty)).into_path();
         if size + path.len() + ENVELOPE >= self.limits.frame_bytes {
             return Err(Error::over(LimitKind::FrameBytes, "the arguments are longer than a frame may be"));
@@ -264,34 +274,15 @@ impl Link {
         self.batch.as_ref().map_or(Ok(()), |batch| batch.check_call(awaits))
     }
 
-    /// Converts written arguments to those that the peer's language can express. Returns their size, and the program of a
-    /// map.
-    #[inline]
-    fn prepare_args(&self, args: &mut Args) -> Result<(usize, Option<Arc<Program>>), Error> {
-        match args {
-            Args::Wire(args) => {
-                // Arguments without references are sent as they are.
-                if !args.refs.is_empty() || !args.nodes.is_empty() {
-                    *args = self.args_to_wire(std::mem::replace(args, Payload::plain(Text::Static(""))))?;
-                }
-                let size = args.text.as_str().len() + args.refs.len() * REFERENCE;
-                let beside = if args.refs.is_empty() { 0 } else { beside_len(args) };
-                Ok((size + beside, None))
-            }
-            Args::Map(captures, map) => {
-                let size = map.text.as_str().len() + captures.refs.len() * REFERENCE;
-                Ok((size, Some(map.clone())))
-            }
-            _ => Ok((0, None)),
-        }
-    }
-
     /// Converts arguments to those that the peer's language can express. None of their streams may have gone to a peer.
-    fn args_to_wire(&self, args: LivePayload) -> Result<LivePayload, Error> {
-        if has_moved_stream(&args) {
+    /// Returns their size.
+    fn args_to_wire(&self, args: &mut LivePayload) -> Result<usize, Error> {
+        if has_moved_stream(args) {
             return Err(passed_on());
         }
-        to_wire(args, self.capabilities(), self.write_limit()).0
+        let unwritten = std::mem::replace(args, Payload::plain(Text::Static("")));
+        *args = to_wire(unwritten, self.capabilities(), self.write_limit()).0?;
+        Ok(args.text.as_str().len() + args.refs.len() * REFERENCE + beside_len(args))
     }
 
     /// Returns the receiver of the result of a call that waits for room, and the result itself. Options that nothing
