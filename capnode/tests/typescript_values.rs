@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
-use capnode::describe::{Description, TS};
+use capnode::describe::{Description, TS, describing};
 use capnode::{BigInt, Bytes, Date, Func, Node, Url};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -260,7 +260,8 @@ async fn each_value_is_of_its_generated_type_and_is_read_back() {
         eprintln!("left out, since the program is not compiled: run .ci/typescript");
         return;
     }
-    let listener = Node::new(ValuesClient::new(Samples)).listen("ws://127.0.0.1:0").await.unwrap();
+    let listener =
+        Node::new(describing(&ValuesClient::new(Samples)).unwrap()).listen("ws://127.0.0.1:0").await.unwrap();
     let mut node = tokio::process::Command::new("node");
     let output = node.arg(program).arg(listener.url()).args(NAMES).kill_on_drop(true).output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -138,7 +138,7 @@ impl Local {
 
     /// Returns the object, if it is a `T`, without another share in it.
     #[cfg(feature = "tokio")]
-    pub(super) fn peek<T: Any>(&self) -> Option<&T> {
+    pub(crate) fn peek<T: Any>(&self) -> Option<&T> {
         self.object.as_deref()?.downcast_ref()
     }
 
@@ -172,7 +172,7 @@ impl Local {
 }
 
 /// The record of an object's methods, each a function that is bound to it. A property is one without arguments.
-pub(super) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload {
+pub(crate) fn record_of(interface: &'static Interface, cap: &Cap) -> LivePayload {
     record_with(interface.methods().map(|method| {
         let path = Path::One(method.key());
         let to = if method.property {

@@ -27,6 +27,7 @@
 //! assert!(description.warnings().is_empty());
 //! ```
 
+mod answer;
 mod assignable;
 mod changes;
 mod collect;
@@ -40,6 +41,7 @@ mod wire_form;
 pub use self::derived::TS;
 pub use ts_rs;
 
+pub use self::answer::describing;
 pub use self::changes::Breaks;
 pub use self::form::{Argument, Declaration, Description, InterfaceDescription, MemberDescription, Type};
 pub use self::shape::Described;

@@ -5,7 +5,8 @@ import type { Values } from "./values.js";
 
 /** Returns what is wrong. */
 export async function check(url: string, names: string[]): Promise<string[]> {
-  const values = validateStub<Values>(newWebSocketRpcSession<Values>(url));
+  const stub = newWebSocketRpcSession<Values>(url);
+  const values = validateStub<Values>(stub);
   const methods = values as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
   const wrong: string[] = [];
   for (const name of names) {
@@ -37,5 +38,8 @@ export async function check(url: string, names: string[]): Promise<string[]> {
       wrong.push(`${name}: ${error}`);
     }
   }
+  const asked = stub as unknown as Record<string, Promise<{ roots: string[] } | undefined>>;
+  const description = await asked["capnode:describe"];
+  if (description?.roots[0] !== "Values") wrong.push(`the description: ${JSON.stringify(description)}`);
   return wrong;
 }
