@@ -17,6 +17,7 @@ macro_rules! links {
 [errors]: crate::guide::errors
 [plugins]: crate::guide::plugins
 [browser]: crate::guide::browser
+[typescript]: crate::guide::typescript
 [batches]: crate::guide::batches
 [observing]: crate::guide::observing
 [testing]: crate::guide::testing
@@ -67,6 +68,10 @@ pub mod plugins {}
 #[doc = links!()]
 #[doc = include_str!("../docs/browser.md")]
 pub mod browser {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/typescript.md")]
+pub mod typescript {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/batches.md")]

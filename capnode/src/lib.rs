@@ -94,7 +94,7 @@
 //! The module [`guide`] teaches the library by topic: [getting started](guide::first),
 //! [login](guide::login), [who may do what](guide::membranes), [callbacks, progress and cancellation](guide::callbacks),
 //! [streams and big data](guide::streams), [maps](guide::maps), [errors](guide::errors),
-//! [plugins over stdio](guide::plugins), [a browser page](guide::browser), [HTTP batches](guide::batches),
+//! [plugins over stdio](guide::plugins), [a browser page](guide::browser), [TypeScript](guide::typescript), [HTTP batches](guide::batches),
 //! [seeing what happens](guide::observing), [testing](guide::testing),
 //! [coming back after a disconnect](guide::reconnecting), and [disconnects, cycles and shutdown](guide::lifetime).
 //! For reference there are the [exact rules](guide::semantics), [exposing a node to strangers](guide::exposing),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, TS)]
 pub struct Line {
     pub id: u64,
-    /// Who said it.
+    /// The name of the speaker.
     pub from: Option<String>,
     pub text: String,
     pub at: Date,

@@ -6,7 +6,7 @@ import type { RpcStub, RpcTarget } from "capnweb";
  */
 export type Line = { id: number | bigint, 
 /**
- * Who said it.
+ * The name of the speaker.
  */
 from?: string | null, text: string, at: Date, };
 

@@ -8,13 +8,13 @@ use super::assignable::{Question, assignable};
 use super::form::{Description, InterfaceDescription, MemberDescription, Type};
 use super::typescript::{WRITE, checked};
 
-/// What fails when one side knows interfaces as they are, and the other as they were. Each has its place and the reason.
+/// Calls and values that fail when one side knows interfaces as they are, and the other as they were. Each has its place and the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Breaks {
-    /// What clients of the earlier description cannot do with a server of the later one.
+    /// Failures of clients of the earlier description with a server of the later one.
     pub old_clients: Vec<String>,
-    /// What clients of the later description cannot do with a server of the earlier one.
+    /// Failures of clients of the later description with a server of the earlier one.
     pub new_clients: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ impl Description {
 const OLD: usize = 0;
 const NEW: usize = 1;
 
-/// How clients of one description do with servers of another.
+/// A comparison of clients of one description with servers of another.
 struct Comparing<'a> {
     sides: [&'a Description; 2],
     /// The interfaces that were compared, each with the side that calls them.
@@ -205,7 +205,7 @@ impl<'a> Comparing<'a> {
     }
 }
 
-/// What a type of the user's consists of.
+/// The parts of a type of the user's.
 #[derive(Default)]
 struct Mentioned<'a> {
     types: BTreeSet<(&'a str, &'a str)>,

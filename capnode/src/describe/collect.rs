@@ -54,7 +54,7 @@ pub(super) fn config() -> Config {
     Config::new().with_large_int("number | bigint")
 }
 
-/// What has been found so far.
+/// Interfaces and types that have been found so far.
 #[doc(hidden)]
 #[derive(Default)]
 pub struct Collector {

@@ -24,7 +24,7 @@
 //!
 //! let description = Description::of::<ChatClient>();
 //! assert!(description.to_json().contains("The lines from a number on."));
-//! assert!(description.warnings().is_empty());
+//! assert_eq!(description.warnings().len(), 0);
 //! ```
 
 mod answer;

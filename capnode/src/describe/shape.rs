@@ -23,13 +23,13 @@ use crate::value::{BigInt, Blob, Bytes, Date, ErrorValue, Headers, Request, Resp
 #[doc(hidden)]
 pub type Shaping = fn() -> Shape;
 
-/// What the table of an interface does not say.
+/// All that the table of an interface does not say.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Outline {
     pub interface: &'static Interface,
     pub docs: &'static str,
-    /// What stands for the parameters of a generic interface.
+    /// The types that stand for the parameters of a generic interface.
     pub given: &'static [Shaping],
     pub extends: &'static [Shaping],
     /// One for each method that is in the table.
