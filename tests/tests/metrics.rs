@@ -218,6 +218,31 @@ async fn calls_are_counted_and_peers_make_no_series() {
         assert_eq!(outcome.is_err(), failed == 2);
     }
 
+    // Calls of its own are counted alike.
+    let price = "interface=Shop,method=price,direction=outward";
+    let branch = "interface=Shop,method=branch,direction=outward";
+    let wait = "capnode_calls_in_flight interface=Shop,method=wait,direction=outward";
+    for (layer, made) in [(policy::metrics().and(asks(false)), 1), (policy::metrics(), 2)] {
+        let (here, there) = capnode::transport::pair();
+        Node::new(ShopClient::new(Stall)).serve(there).await.unwrap();
+        let shop: ShopClient = Node::builder().layer(layer).build().connect_over(here).await.unwrap();
+        shop.price(20).await.unwrap();
+        assert_eq!(recorder.value(&format!("capnode_calls_total {price}")), 2 * made - 1);
+        assert_eq!(recorder.value(&format!("capnode_call_seconds {price}")), 2 * made - 1);
+        shop.branch().pipeline().price(7).await.unwrap();
+        assert_eq!(recorder.value(&format!("capnode_calls_total {branch}")), made);
+        assert_eq!(recorder.value(&format!("capnode_call_seconds {branch}")), made);
+        assert_eq!(recorder.value(&format!("capnode_calls_in_flight {branch}")), 0);
+        assert_eq!(recorder.value(&format!("capnode_calls_total {price}")), 2 * made);
+        assert_eq!(recorder.value(&format!("capnode_call_argument_bytes_total {price}")), 7 * made);
+        assert_eq!(recorder.value(&format!("capnode_call_result_bytes_total {price}")), 4 * made);
+        let mut waiting = shop.wait();
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(recorder.value(wait), 1);
+        drop(waiting);
+        assert_eq!(recorder.value(wait), 0);
+    }
+
     limits_are_counted(&recorder).await;
 
     let waiting = tokio::spawn(shop.wait());

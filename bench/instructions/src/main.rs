@@ -308,6 +308,14 @@ const PATHS: &[Path] = &[
     ("call with traces nobody listens to", |count| calls(&Pair::with_layer(policy::trace()), count)),
     #[cfg(feature = "observers")]
     ("call with metrics", |count| calls(&Pair::with_layer(policy::metrics()), count)),
+    #[cfg(feature = "observers")]
+    ("call with metrics of its own", |count| {
+        let (there, here) = (Core::accepting(HotClient::new(Spot)), Core::builder().layer(policy::metrics()));
+        let here = here.connecting(());
+        let pair = Pair { hot: here.index(), here, there };
+        pair.settle();
+        calls(&pair, count);
+    }),
     ("local call through a membrane", |count| local_calls(&revocable(HotClient::new(Spot)).0, count)),
 ];
 

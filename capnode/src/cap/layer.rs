@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Poll, ready};
 
 use super::Cap;
+use super::counted::Counted;
 use super::edge::Edge;
 use super::line::{Gate, Line, enter, hold};
 use super::meter::Meter;
@@ -193,7 +194,13 @@ impl Edge for Layer {
     }
 
     fn send(self: Arc<Self>, target: Cap, request: &mut Request, mode: ReturnMode) -> Response {
-        self.cross(Way::Out(target, mode), request, None)
+        let way = Way::Out(target, mode);
+        let Some(meter) = self.meter() else { return self.cross(way, request, None) };
+        // To count, the method is enough.
+        match Counted::begin(meter, request.member.table_entry(), way.direction(), request.args.len()) {
+            Ok(counted) => counted.watch(way.deliver(request, None)),
+            Err(error) => Response::error(error.with_fate(Fate::NotSent)),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::depth;
 use super::interface::Interface;
+use super::meter::TableEntry;
 use super::payload::{LivePayload, undefined, unfolded_len};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Path, Program};
@@ -80,6 +81,14 @@ impl Member {
                 None => Path::Empty,
             },
             Member::Path(path) => path,
+        }
+    }
+
+    /// Returns the entry of a method in the table of its interface.
+    pub(crate) fn table_entry(&self) -> TableEntry {
+        match self {
+            Member::Method(interface, method) => interface.method(*method).map(|method| (*interface, method)),
+            Member::Path(_) => None,
         }
     }
 
