@@ -209,14 +209,12 @@ impl ImportHook for Link {
             }
             let since = self.call_since(options.timed);
             let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, waker.take());
-            if options.context.is_some() {
+            if restricted || options.context.is_some() {
                 self.note_deadline(state, Deadline::Own(id), options);
+                state.entries.note_made(id, target);
             }
             let progress = options.context.as_ref().and_then(Context::progress).cloned();
             state.entries.expect(id, Question::Call { caller, progress, since });
-            if restricted {
-                state.entries.note_made(id, target);
-            }
             Ok(Called::Sent(if self.batch.is_some() { answer.gathering() } else { answer }))
         })
     }
