@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use capnode::{Bytes, Cap, Client, Connection, Dialect, Error, Func, Node, Reader, Value, Writer, value};
-use futures_util::{StreamExt as _, stream};
+use capnode::testing::Line;
+use capnode::{
+    Bytes, Cap, Client, Connection, Dialect, Error, ErrorKind, Fate, Func, Node, Reader, Value, Writer, value,
+};
+use futures_util::{SinkExt, StreamExt as _, stream};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex, Notify};
 
 #[capnode::interface]
@@ -278,6 +283,120 @@ async fn a_writer_that_is_dropped_aborts() {
         drop(depot.write_lines().await.unwrap());
         let error = fate.await.unwrap().unwrap_err();
         assert!(error.to_string().contains("without `close`"), "{error}");
+    }
+}
+
+/// Sums the numbers of a stream that is written by hand, by the methods of `Sink`.
+async fn sum_of_a_sink(depot: &DepotClient, last: u32) -> u32 {
+    let (mut writer, reader) = capnode::pipe::<u32>();
+    let writing = async {
+        writer.feed(0).await?;
+        writer.send_all(&mut stream::iter((1..=last).map(Ok))).await?;
+        SinkExt::close(&mut writer).await
+    };
+    let (sum, written) = tokio::join!(depot.sum(reader), writing);
+    written.unwrap();
+    sum.unwrap()
+}
+
+#[tokio::test]
+async fn a_writer_is_a_sink() {
+    for (depot, _listener) in everywhere().await {
+        assert_eq!(sum_of_a_sink(&depot, 100).await, 5_050);
+        let mut writer = depot.write_lines().await.unwrap();
+        let last = tokio::spawn(depot.last_line().into_future());
+        writer.send("one".to_owned()).await.unwrap();
+        writer.send_all(&mut stream::iter(["two", "three"].map(|line| Ok(line.to_owned())))).await.unwrap();
+        SinkExt::close(&mut writer).await.unwrap();
+        assert_eq!(last.await.unwrap().unwrap(), "three");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_of_bytes_is_a_byte_stream() {
+    for (depot, _listener) in everywhere().await {
+        let (writer, reader) = capnode::pipe::<Bytes>();
+        let writing = async {
+            let mut writer = writer.into_async_write();
+            tokio::io::copy(&mut &[7; 100_000][..], &mut writer).await?;
+            writer.shutdown().await
+        };
+        let (size, written) = tokio::join!(depot.size(reader), writing);
+        written.unwrap();
+        assert_eq!(size.unwrap(), 100_000);
+        // Without its end it is no whole stream.
+        let (writer, reader) = capnode::pipe::<Bytes>();
+        let writing = async { writer.into_async_write().write_all(&[7; 10]).await };
+        let (size, written) = tokio::join!(depot.size(reader), writing);
+        written.unwrap();
+        assert!(size.unwrap_err().to_string().contains("without `close`"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_written_by_hand_keeps_a_slow_line_busy() {
+    let (here, there) = Line::new().delay(Duration::from_millis(20)).ends();
+    let _served = Node::new(DepotClient::new(Store::default())).serve(there).await.unwrap();
+    let depot: DepotClient = capnode::connect_over(here).await.unwrap();
+    let begin = tokio::time::Instant::now();
+    assert_eq!(sum_of_a_sink(&depot, 3_000).await, 4_501_500);
+    // A few round trips, and not one for every few numbers.
+    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
+}
+
+/// A value that cannot be written, behind something that can.
+#[derive(serde::Serialize)]
+struct Unwritable<T>(T, #[serde(serialize_with = "refuse")] ());
+
+fn refuse<S: serde::Serializer>(_: &(), _: S) -> Result<S::Ok, S::Error> {
+    Err(serde::ser::Error::custom("this is never written"))
+}
+
+#[tokio::test]
+async fn an_end_is_passed_on_once_and_what_was_not_sent_ends_its_stream() {
+    for (depot, _listener) in everywhere().await {
+        let echo = |value| depot.cap().invoke::<Value>("echo", (value,));
+        // A writer in two values.
+        let (writer, mut reader) = capnode::pipe::<u32>();
+        let value = value::to_value(&writer).unwrap();
+        let second = value::to_value(&writer).unwrap_err();
+        assert_eq!(second.kind(), ErrorKind::Encode);
+        assert!(second.message().contains("passed on"), "{second}");
+        // A call that is never polled, with the end in it.
+        drop(echo(value));
+        drop(writer);
+        assert!(reader.next().await.unwrap().is_err());
+        assert!(reader.next().await.is_none());
+        let (mut writer, reader) = capnode::pipe::<u32>();
+        drop(depot.sum(reader));
+        assert!(writer.send(1).await.is_err());
+        // An argument that cannot be written, with the end in it.
+        let (mut writer, reader) = capnode::pipe::<u32>();
+        let failed = depot.cap().invoke::<Value>("echo", (Unwritable(reader, ()),)).await.unwrap_err();
+        assert_eq!((failed.kind(), failed.fate()), (ErrorKind::Encode, Fate::NotSent));
+        assert!(writer.send(1).await.is_err());
+        let (writer, mut reader) = capnode::pipe::<u32>();
+        let failed = depot.cap().invoke::<Value>("echo", (Unwritable(writer, ()),)).await.unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Encode);
+        assert!(reader.next().await.unwrap().is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_open_end_keeps_its_connection() {
+    for dialect in DIALECTS {
+        let (reading, _listener, _) = connected_in(dialect).await;
+        let (writing, _other, _) = connected_in(dialect).await;
+        let mut numbers = reading.count(2_000).await.unwrap();
+        let mut lines = writing.write_lines().await.unwrap();
+        drop((reading, writing));
+        let mut count = 0;
+        while let Some(number) = numbers.next().await {
+            number.unwrap();
+            count += 1;
+        }
+        assert_eq!(count, 2_000);
+        lines.write("late".to_owned()).await.unwrap();
     }
 }
 

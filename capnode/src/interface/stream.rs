@@ -12,7 +12,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 #[cfg(feature = "tokio")]
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::args::{self, UntypedArgs};
 use super::wire::Wire;
@@ -434,6 +434,36 @@ impl<T: Wire> Sink<T> for Writer<T> {
 }
 
 impl<T> Unpin for Writer<T> {}
+
+#[cfg(feature = "tokio")]
+impl Writer<Bytes> {
+    /// Returns the write end as a byte stream, which is written in chunks of at most 32 KiB. Its `shutdown` is the
+    /// [`close`](Self::close) of the stream: without it the stream is aborted.
+    pub fn into_async_write(self) -> impl AsyncWrite + Send + Unpin {
+        ByteSink(self)
+    }
+}
+
+#[cfg(feature = "tokio")]
+struct ByteSink(Writer<Bytes>);
+
+#[cfg(feature = "tokio")]
+impl AsyncWrite for ByteSink {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.0.poll_room(cx)).map_err(io::Error::other)?;
+        let part = &bytes[..bytes.len().min(CHUNK)];
+        Pin::new(&mut self.0).start_send(Bytes::from(part.to_vec())).map_err(io::Error::other)?;
+        Poll::Ready(Ok(part.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx).map_err(io::Error::other)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx).map_err(io::Error::other)
+    }
+}
 
 crate::opaque::opaque!([T] Writer<T>);
 

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::chunk::{Acknowledge, Item, unread};
+use super::ends::WriteEnd;
 use super::window::{Sent, Window};
 use crate::bounds;
 use crate::cap::Cap;
@@ -27,7 +28,8 @@ const PART_OF_FRAME: usize = 4;
 /// The most chunks that are joined.
 pub(crate) const JOINED_CHUNKS: usize = JOINED / ENVELOPE;
 
-/// The most writes on their way to an object of this program, which has no bytes to count.
+/// The most writes that wait in an object of this program, which has no bytes to count: in a stream of its own those that
+/// nobody has read, in another object those on their way.
 const LOCAL: usize = 16;
 
 /// The sending side of a stream. Dropping it without an end aborts the stream.
@@ -108,7 +110,11 @@ impl Outflow {
             return Poll::Ready(Err(error));
         }
         let Some(import) = self.target.import() else {
-            return if self.sent.len() < LOCAL { Poll::Ready(Ok(())) } else { Poll::Pending };
+            let has_room = match WriteEnd::of(&self.target) {
+                Some(end) => end.0.poll_room(cx, LOCAL).is_ready(),
+                None => self.sent.len() < LOCAL,
+            };
+            return if has_room { Poll::Ready(Ok(())) } else { Poll::Pending };
         };
         let connection = import.connection();
         let charged = self.window.in_flight() as usize + self.sent.len() * ENVELOPE;

@@ -23,6 +23,8 @@ struct State {
     /// The turns of the read end, once there is one.
     turns: Weak<Turns>,
     reader: Option<Waker>,
+    /// Woken when an item has been read.
+    writer: Option<Waker>,
 }
 
 /// The turns of the holders of a read end, which is passed on from one to the next.
@@ -102,6 +104,7 @@ impl Pipe {
             claimed: false,
             turns: Weak::new(),
             reader: None,
+            writer: None,
         })))
     }
 
@@ -143,6 +146,18 @@ impl Pipe {
         }
     }
 
+    /// Ready when fewer than `most` items wait to be read.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
+        // The former waker, which is user code, is dropped after the guard.
+        let mut waker = Some(cx.waker().clone());
+        let state = &mut *lock(&self.0);
+        if state.items.len() < most {
+            return Poll::Ready(());
+        }
+        std::mem::swap(&mut state.writer, &mut waker);
+        Poll::Pending
+    }
+
     /// Ends the stream by an error, which the reader gets at once. Does nothing after another end.
     pub(crate) fn abort(&self, reason: &Error) {
         let dropped = {
@@ -169,16 +184,22 @@ impl Source for Pipe {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Item, Error>>> {
         // Wakers are user code, so the former one is dropped after the guard.
         let mut waker = Some(cx.waker().clone());
-        let state = &mut *lock(&self.0);
-        match (state.items.pop_front(), &state.end) {
-            (Some(item), _) => Poll::Ready(Some(Ok(item))),
-            (None, Some(Ok(()))) => Poll::Ready(None),
-            (None, Some(Err(reason))) => Poll::Ready(Some(Err(reason.clone()))),
-            (None, None) => {
-                std::mem::swap(&mut state.reader, &mut waker);
-                Poll::Pending
+        let (polled, writer) = {
+            let state = &mut *lock(&self.0);
+            match (state.items.pop_front(), &state.end) {
+                (Some(item), _) => (Poll::Ready(Some(Ok(item))), state.writer.take()),
+                (None, Some(Ok(()))) => (Poll::Ready(None), None),
+                (None, Some(Err(reason))) => (Poll::Ready(Some(Err(reason.clone()))), None),
+                (None, None) => {
+                    std::mem::swap(&mut state.reader, &mut waker);
+                    (Poll::Pending, None)
+                }
             }
+        };
+        if let Some(writer) = writer {
+            writer.wake();
         }
+        polled
     }
 
     fn cancel(&self, reason: &Error) {
