@@ -282,6 +282,49 @@ fn a_chunk_that_a_relay_cannot_pass_on_fails_its_writer() {
 }
 
 #[test]
+fn a_relay_acknowledges_what_has_been_acknowledged_to_it() {
+    let kept = Kept::default();
+    let mut far = connected(offered(&kept));
+    let mut near = connected(far.connecting().index::<Cap>());
+    let (mut writer, reader) = capnode::pipe::<String>();
+    near.run(writer.write("a".to_owned())).expect("there is room").unwrap();
+    near.connecting().index::<Cap>().invoke::<()>("keep", (reader,)).send().unwrap();
+    let mut settle = || (0..10).for_each(|_| (near.settle(), far.settle()).0);
+    let mut closing = Box::pin(writer.close());
+    settle();
+    assert!(poll(&mut closing).is_pending());
+    assert!(matches!(next(&kept), Some(Some(Ok(text))) if text == "a"));
+    settle();
+    // Its end is not taken yet.
+    assert!(poll(&mut closing).is_pending());
+    assert!(matches!(next(&kept), Some(None)));
+    settle();
+    assert!(matches!(poll(&mut closing), Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn chunks_wait_while_other_output_does_and_streams_take_turns() {
+    let (mut peer, _kept) = accepting(|_| {});
+    peer.receive(r#"["stream",["pipeline",0,["lines"],[]]]"#);
+    peer.receive(r#"["stream",["pipeline",0,["lines"],[]]]"#);
+    let (mut written, mut id) = ([0, 0], 0);
+    for turn in 0..20 {
+        let frames = peer.frames();
+        let chunks = frames.iter().filter(|frame| frame.contains("xxx")).count();
+        // A kilobyte each.
+        assert!((1..=66).contains(&chunks), "{turn}: {chunks}");
+        for frame in frames {
+            id += usize::from(!frame.starts_with(r#"["resolve""#));
+            if frame.contains("xxx") {
+                written[usize::from(!frame.contains(r#"["pipeline",1,"#))] += 1;
+                peer.receive(&format!(r#"["resolve",{id},["undefined"]]"#));
+            }
+        }
+    }
+    assert!(written[0] * 2 > written[1] && written[1] * 2 > written[0], "{written:?}");
+}
+
+#[test]
 fn small_chunks_to_a_peer_of_this_library_share_a_write() {
     let kept = Kept::default();
     let mut pair = connected(offered(&kept));

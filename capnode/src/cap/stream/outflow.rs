@@ -28,6 +28,9 @@ const PART_OF_FRAME: usize = 4;
 /// The most chunks that are joined.
 pub(crate) const JOINED_CHUNKS: usize = JOINED / ENVELOPE;
 
+/// Bytes after which a stream lets others go on.
+const TURN: usize = 8 << 10;
+
 /// The most writes that wait in an object of this program, which has no bytes to count: in a stream of its own those that
 /// nobody has read, in another object those on their way.
 const LOCAL: usize = 16;
@@ -41,6 +44,8 @@ pub(crate) struct Outflow {
     /// The bytes of chunks that are enough for one write; 0 unless the target is a pipe of a peer that takes several.
     joins: usize,
     joined: Joined,
+    /// Bytes that were sent since others went on.
+    turn: usize,
     failed: Option<Error>,
 }
 
@@ -64,7 +69,7 @@ struct Write {
 impl Outflow {
     pub(crate) fn new(target: Cap) -> Self {
         let (sent, joined) = (VecDeque::new(), Joined::default());
-        Self { target, window: Window::new(), sent, joins: 0, joined, failed: None }
+        Self { target, window: Window::new(), sent, joins: 0, joined, turn: 0, failed: None }
     }
 
     /// Returns the reference that is written to.
@@ -174,6 +179,15 @@ impl Outflow {
         sent
     }
 
+    /// Returns `true` once for so much that other streams should go on before this one does.
+    pub(crate) fn ends_turn(&mut self) -> bool {
+        let ends = self.turn >= TURN;
+        if ends {
+            self.turn = 0;
+        }
+        ends
+    }
+
     /// Writes arguments as text, if the target is reached by that. Returns their bytes.
     fn encode(&self, args: &mut Args) -> Result<usize, Error> {
         let Some(bytes) = self.target.writes_within() else { return Ok(0) };
@@ -189,6 +203,7 @@ impl Outflow {
         size: usize,
         acknowledge: Option<Acknowledge>,
     ) -> Result<(), Error> {
+        self.turn += size;
         let import = self.target.import();
         let sent = match import.and_then(|import| import.connection().count_unacknowledged(size)) {
             Some(counted) => counted.and_then(|()| self.call(name, args).detach()),

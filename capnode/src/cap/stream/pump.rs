@@ -131,6 +131,10 @@ impl Future for Pump {
         let this = self.get_mut();
         loop {
             match ready!(this.poll_step(cx)) {
+                Ok(false) if this.out.ends_turn() => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Ok(false) => {}
                 Ok(true) => return Poll::Ready(()),
                 Err(error) => {
