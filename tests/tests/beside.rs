@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use capnode::{ByteKind, Bytes, Client, Func, Node, Reader, Value};
+use capnode::{ByteKind, Bytes, Client, Func, LimitKind, Limits, Node, Reader, Value};
 use capnode_tests::until;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -262,6 +262,159 @@ async fn the_form_on_a_byte_stream_is_as_it_is_written_down() {
     }
     assert_eq!(read_line(&mut stream).await, r#"["resolve",3,1500]"#);
     assert_eq!(read_line(&mut stream).await, r#"["resolve",4,3]"#);
+}
+
+/// Writes a message as one frame of a WebSocket's client, with a mask that changes nothing.
+async fn write_frame(stream: &mut TcpStream, opcode: u8, message: &[u8]) {
+    let mut frame = vec![0x80 | opcode, 0x80 | 126];
+    frame.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(message);
+    stream.write_all(&frame).await.unwrap();
+}
+
+/// Reads a frame of a WebSocket's server: its opcode, and its message.
+async fn read_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let first = stream.read_u8().await.unwrap();
+    assert_eq!(first & 0xf0, 0x80, "one whole frame");
+    let length = match stream.read_u8().await.unwrap() {
+        126 => stream.read_u16().await.unwrap().into(),
+        127 => usize::try_from(stream.read_u64().await.unwrap()).unwrap(),
+        length => length.into(),
+    };
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await.unwrap();
+    (first & 0x0f, message)
+}
+
+#[tokio::test]
+async fn the_form_on_a_web_socket_is_as_it_is_written_down() {
+    let listener = Node::new(DepotClient::new(Store)).listen("ws://127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let upgrade = format!(
+        "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    while !read_line(&mut stream).await.is_empty() {}
+    write_frame(&mut stream, 1, br#"["release",0,0]"#).await;
+    write_frame(&mut stream, 1, br#"["abilities","bytes"]"#).await;
+    assert_eq!(read_frame(&mut stream).await, (1, br#"["release",0,0]"#.to_vec()));
+    assert_eq!(read_frame(&mut stream).await, (1, br#"["abilities","bytes","context"]"#.to_vec()));
+    // The length of the text, the text, and the bytes.
+    let call = r#"["stream",["pipeline",0,["echo"],[["bytes",2000,"DataView"]]]]"#;
+    let message = [&(call.len() as u32).to_be_bytes()[..], call.as_bytes(), &[8; 2_000]].concat();
+    write_frame(&mut stream, 2, &message).await;
+    let (opcode, answer) = read_frame(&mut stream).await;
+    let text = r#"["resolve",1,["bytes",2000,"DataView"]]"#;
+    let expected = [&(text.len() as u32).to_be_bytes()[..], text.as_bytes(), &[8; 2_000]].concat();
+    assert_eq!((opcode, answer), (2, expected));
+}
+
+#[tokio::test]
+async fn limits_count_the_bytes_beside_the_text() {
+    for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
+        // Of one frame.
+        let limits = Limits::default().frame_bytes(100_000);
+        let node = Node::builder().index(DepotClient::new(Store)).limits(limits);
+        let listener = node.build().listen(url).await.unwrap();
+        let depot: DepotClient = capnode::connect(&listener.url()).await.unwrap();
+        assert_eq!(depot.size(&pattern(2_000)).await.unwrap(), 2_000);
+        assert_eq!(depot.size(&pattern(99_000)).await.unwrap(), 99_000);
+        let error = depot.size(&pattern(101_000)).await.unwrap_err();
+        assert!(error.message().contains("`Limits::frame_bytes`"), "{error}");
+        // Of a stream that nobody reads.
+        let limits = Limits::default().stream_bytes(100_000);
+        let index = Func::<fn(Reader<Bytes>) -> bool>::new(|mut parts: Reader<Bytes>| async move {
+            loop {
+                match parts.next().await {
+                    Some(Err(error)) => break error.limit() == Some(LimitKind::StreamBytes),
+                    Some(Ok(_)) => {}
+                    None => break false,
+                }
+            }
+        });
+        let listener = Node::builder().index(index).limits(limits).build().listen(url).await.unwrap();
+        let count: Func<fn(Reader<Bytes>) -> bool> = capnode::connect(&listener.url()).await.unwrap();
+        // The first one comes as text.
+        assert!(!count.call(Reader::from_iter([pattern(2_000), pattern(50_000)])).await.unwrap());
+        assert!(!count.call(Reader::from_iter([pattern(99_000)])).await.unwrap());
+        assert!(count.call(Reader::from_iter([pattern(101_000)])).await.unwrap());
+    }
+}
+
+/// Bytes of another crate, which is written as bytes and reads them.
+#[derive(PartialEq, Debug)]
+struct Foreign(Vec<u8>);
+
+impl Serialize for Foreign {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Foreign {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Taken;
+        impl serde::de::Visitor<'_> for Taken {
+            type Value = Foreign;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Foreign, E> {
+                Ok(Foreign(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Taken)
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_other_crates_are_bytes_on_the_wire() {
+    for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
+        let listener = Node::new(DepotClient::new(Store)).listen(url).await.unwrap();
+        let depot: capnode::Cap = capnode::connect(&listener.url()).await.unwrap();
+        for size in [0, 3, 1_024, 50_000] {
+            let bytes = || Foreign(pattern(size).to_vec());
+            assert_eq!(depot.invoke::<usize>("size", (bytes(),)).await.unwrap(), size);
+            assert_eq!(depot.invoke::<Foreign>("echo", (bytes(),)).await.unwrap(), bytes());
+        }
+    }
+}
+
+/// Keeps the first of two.
+#[capnode::interface]
+trait Pairs {
+    async fn keep(&self, small: Bytes, large: Bytes);
+}
+
+#[derive(Clone, Default)]
+struct Both(Arc<Mutex<(bytes::Bytes, bytes::Bytes)>>);
+
+impl Pairs for Both {
+    async fn keep(&self, small: Bytes, large: Bytes) {
+        *self.0.lock().unwrap() = (small.into(), large.into());
+    }
+}
+
+#[tokio::test]
+async fn a_small_part_does_not_hold_a_large_frame() {
+    for url in ["tcp://127.0.0.1:0", "ws://127.0.0.1:0"] {
+        let both = Both::default();
+        let listener = Node::new(PairsClient::new(both.clone())).listen(url).await.unwrap();
+        let pairs: PairsClient = capnode::connect(&listener.url()).await.unwrap();
+        // From the second call on they come beside the text.
+        for _ in 0..2 {
+            pairs.keep(pattern(2_000), pattern(2_000_000)).await.unwrap();
+        }
+        let kept = both.0.lock().unwrap().clone();
+        drop(std::mem::take(&mut *both.0.lock().unwrap()));
+        // The large one is held, and would be counted.
+        let (small, large) = kept;
+        assert!(small.is_unique());
+        assert_eq!((small.len(), large.len()), (2_000, 2_000_000));
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use capnode_examples::trace;
 use capnode_tests::examples::example;
-use capnode_tests::soon;
+use capnode_tests::{js, soon};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// Runs an example to its end.
@@ -145,14 +145,22 @@ async fn the_example_tour_prints_what_it_should() {
 #[tokio::test]
 async fn the_tours_server_and_client_run_as_processes() {
     let mut server = example("tour_server");
-    // In the other order than they are printed.
-    let mut server = server.args(["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0"]).spawn().unwrap();
+    // In another order than they are printed.
+    let arguments = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0"];
+    let mut server = server.args(arguments).spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    for scheme in ["ws", "tcp"] {
+    for scheme in ["ws", "http", "tcp"] {
         let line = soon(lines.next_line()).await.unwrap().unwrap();
         let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
         assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{line}");
         let url = format!("{scheme}://{address}");
+        if scheme == "http" {
+            if js::ready() {
+                let tour = js::run("tour_client.mjs", &[&url, "--strict-types", "--strict-calls"]).await;
+                tour.assert_passed(75);
+            }
+            continue;
+        }
         // Over TCP a Capnode peer is sent one frame at a time, which takes its time.
         let languages = [("capnweb", 100), ("q", 80), ("capnode", 80)];
         for (language, at_least) in languages.iter().take(if scheme == "ws" { 3 } else { 2 }) {

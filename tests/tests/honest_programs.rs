@@ -374,7 +374,9 @@ impl Programs {
             33 => self.begin(async move { lent(lab.myself().await) }),
             34 => self.begin(async move { typed(lab.failing().await) }),
             35 => {
-                self.begin(async move { plain(lab.bytes(Bytes::from(vec![a as u8; 3])).await.map(|_| ())) })
+                // From 1,024 on they may go beside the text.
+                let bytes = Bytes::from(vec![a as u8; rng.below(3_000) as usize]);
+                self.begin(async move { plain(lab.bytes(bytes).await.map(|bytes| bytes.to_vec())) })
             }
             // Calls on pending results.
             36 => self.slots.push((self.outcomes.len(), lab.child().pipeline())),

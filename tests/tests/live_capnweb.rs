@@ -22,7 +22,7 @@ async fn npms_client_passes_the_checks_of_a_batch_at_our_server() {
     if !js::ready() {
         return;
     }
-    let listener = Node::new(tour::index()).listen("http://127.0.0.1:0/rpc").await.unwrap();
+    let listener = Node::new(tour::index_with_streams()).listen("http://127.0.0.1:0/rpc").await.unwrap();
     let tour = js::run("tour_client.mjs", &[&listener.url(), "--strict-types", "--strict-calls"]).await;
     tour.assert_passed(75);
 }
