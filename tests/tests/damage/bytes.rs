@@ -56,6 +56,32 @@ fn stream(dialect: Dialect, name: &str, between: &str) -> Stream {
     stream
 }
 
+/// Messages of a peer of this library with bytes beside their text, as it writes them on a byte stream.
+fn mixed() -> Stream {
+    let offer = IndexFactory::of(Dialect::CapnWeb, "raw-lifecycle", Side::B);
+    let name = "bytes beside the text".to_owned();
+    let mut stream = Stream { name, dialect: Dialect::CapnWeb, offer, bytes: Vec::new(), ends: Vec::new() };
+    stream.bytes.extend(b"[\"release\",0,0]\n[\"abilities\",\"bytes\"]\n");
+    for parts in [1, 2] {
+        let bytes = ["[\"bytes\",1024]"; 2][..parts].join(",");
+        let text = format!(r#"["stream",["pipeline",0,["echo"],[{bytes}]]]"#);
+        let lengths = [4 + text.len() + parts * 1_024, text.len()].map(|length| length as u32);
+        stream.ends.push(stream.bytes.len());
+        stream.bytes.push(0);
+        for length in lengths {
+            stream.bytes.extend(length.to_be_bytes());
+            stream.ends.push(stream.bytes.len() - 2);
+            stream.ends.push(stream.bytes.len());
+        }
+        stream.bytes.extend(text.as_bytes());
+        stream.ends.push(stream.bytes.len());
+        stream.bytes.extend(vec![b'x'; parts * 1_024]);
+        stream.ends.push(stream.bytes.len());
+    }
+    stream.bytes.extend(b"[\"pull\",0]\n");
+    stream
+}
+
 /// Every damage around the ends of messages, and an end of the stream at every byte.
 fn harms(stream: &Stream) -> Vec<(Mutation, usize)> {
     let near = |at: usize| stream.ends.iter().any(|end| at + 1 == *end || at == *end || at == end + 1);
@@ -72,24 +98,24 @@ fn harms(stream: &Stream) -> Vec<(Mutation, usize)> {
 
 pub fn sweep() {
     let (mut cases, mut ends, mut failed) = (0, BTreeMap::<String, usize>::new(), Vec::new());
-    for (dialect, name) in RECORDED {
+    let recorded = RECORDED.iter().flat_map(|(dialect, name)| {
         // Only frames of the other languages can come with nothing between them.
         let between: &[&str] = if *dialect == Dialect::CapnWeb { &["\n"] } else { &["", "\n"] };
-        for between in between {
-            let stream = stream(*dialect, name, between);
-            script::run(async {
-                let world = offers::world();
-                let node = Node::new(stream.offer.index(&world));
-                for (harm, at) in harms(&stream) {
-                    panics::begin(format_args!("bytes, {}, byte {at} {harm:?}", stream.name));
-                    cases += 1;
-                    match damaged(&node, &stream, (harm, at)).await {
-                        Ok(end) => *ends.entry(end).or_default() += 1,
-                        Err(error) => failed.push(format!("{}, {harm:?} {at}: {error}", stream.name)),
-                    }
+        between.iter().map(|between| stream(*dialect, name, between))
+    });
+    for stream in recorded.chain([mixed()]) {
+        script::run(async {
+            let world = offers::world();
+            let node = Node::new(stream.offer.index(&world));
+            for (harm, at) in harms(&stream) {
+                panics::begin(format_args!("bytes, {}, byte {at} {harm:?}", stream.name));
+                cases += 1;
+                match damaged(&node, &stream, (harm, at)).await {
+                    Ok(end) => *ends.entry(end).or_default() += 1,
+                    Err(error) => failed.push(format!("{}, {harm:?} {at}: {error}", stream.name)),
                 }
-            });
-        }
+            }
+        });
     }
     println!("byte streams: {cases} cases, {ends:?}");
     let panics = panics::of("bytes");
