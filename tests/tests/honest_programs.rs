@@ -375,7 +375,7 @@ impl Programs {
             34 => self.begin(async move { typed(lab.failing().await) }),
             35 => {
                 // From 1,024 on they may go beside the text.
-                let bytes = Bytes::from(vec![a as u8; rng.below(3_000) as usize]);
+                let bytes = Bytes::from(vec![a as u8; rng.below(3_000)]);
                 self.begin(async move { plain(lab.bytes(bytes).await.map(|bytes| bytes.to_vec())) })
             }
             // Calls on pending results.

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use crate::cap::payload::LivePayload;
 use crate::cap::request::Args;
 use crate::error::{Error, ErrorKind, Fate};
+use crate::message::{Payload, Text};
 use crate::runtime::BoxFuture;
 
 /// A part of a stream on its way.
@@ -83,4 +84,14 @@ pub(crate) fn unread() -> Error {
 /// Returns the error of a stream whose writer has gone without an end.
 pub(crate) fn unfinished() -> Error {
     Error::new(ErrorKind::Rejected, "the writer was dropped without `close`: the stream is not complete")
+}
+
+pub(super) fn no_args() -> Args {
+    Args::Wire(Payload::plain("[]".to_owned()))
+}
+
+/// Returns an error as the only argument.
+pub(super) fn error_args(reason: &Error) -> Args {
+    let reason = reason.expression().unwrap_or_else(|_| Payload::plain(Text::Static("null")));
+    Args::Wire(reason.inside("[", "]"))
 }

@@ -8,8 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use serde::Deserialize;
 
-use super::chunk::{Acknowledge, Chunk, Item, Later, Source};
-use super::outflow::{error_args, no_args};
+use super::chunk::{Acknowledge, Chunk, Item, Later, Source, error_args, no_args};
 use crate::bounds;
 use crate::cap::Cap;
 use crate::cap::payload::{LivePayload, PayloadRef, undefined};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::chunk::{Acknowledge, Item, unread};
+use super::chunk::{Acknowledge, Item, error_args, no_args, unread};
 use super::ends::WriteEnd;
 use super::window::{Sent, Window};
 use crate::bounds;
@@ -258,16 +258,6 @@ impl Outflow {
         let member = Member::Path(Path::One(Key::Name(Text::Static(name))));
         self.target.clone().request(Request { member, args, typed: false, options })
     }
-}
-
-pub(super) fn no_args() -> Args {
-    Args::Wire(Payload::plain("[]".to_owned()))
-}
-
-/// Returns an error as the only argument.
-pub(super) fn error_args(reason: &Error) -> Args {
-    let reason = reason.expression().unwrap_or_else(|_| Payload::plain(Text::Static("null")));
-    Args::Wire(reason.inside("[", "]"))
 }
 
 impl Outflow {
