@@ -294,6 +294,19 @@ async fn calls_wait_in_their_order_while_there_is_no_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_time_passes_while_it_waits_says_that_it_was_not_sent() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().await.unwrap();
+    let mut line = Reconnection::of(&house).unwrap();
+    service.leave();
+    service.cut();
+    down(&mut line).await;
+    let error = house.count(1).timeout(Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::NotSent));
+    assert_eq!(error.message(), "it could not be sent within 5s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_wait_within_bounds_of_time_and_bytes() {
     let service = Service::new();
     let waits = Duration::from_secs(10);

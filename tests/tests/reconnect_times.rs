@@ -70,7 +70,9 @@ fn pauses_between_attempts_double_up_to_the_longest_and_are_chosen_at_random() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_lasted_begins_the_pauses_anew_and_one_that_did_not_makes_them_longer() {
-    for (lasts, begins_anew) in [(MOST, true), (Duration::from_secs(1), false)] {
+    // After four failures the pause is 800 ms at the most.
+    for (lasts, begins_anew) in [(1_700, true), (1_500, false)] {
+        let lasts = Duration::from_millis(lasts);
         let (attempts, node) = (Attempts::default(), Node::new("at home"));
         let lines = Arc::<Mutex<Vec<Cutter>>>::default();
         let (made, cutters) = (attempts.clone(), lines.clone());

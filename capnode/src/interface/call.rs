@@ -91,6 +91,9 @@ enum Timeout {
 #[cfg(feature = "host")]
 fn timed_out(limit: Option<Duration>, fate: Fate) -> Error {
     let error = match limit {
+        Some(limit) if fate == Fate::NotSent => {
+            Error::new(ErrorKind::Timeout, format!("it could not be sent within {limit:?}"))
+        }
         Some(limit) => Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}")),
         None => late(),
     };

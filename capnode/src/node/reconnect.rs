@@ -144,6 +144,9 @@ impl<C: FromCap + FromConnection + 'static> Reconnecting<C> {
 
     /// Sets the time between attempts. It begins at about `least` and doubles with each failure up to `most`, and is chosen
     /// at random between half of it and all. Default 100 milliseconds to 30 seconds.
+    ///
+    /// A connection that lasts less than `least` counts as a failure, and after failures so does one that lasts less than
+    /// twice the time that it has come to.
     pub fn backoff(mut self, least: Duration, most: Duration) -> Self {
         self.backoff = (least, most.max(least));
         self
@@ -406,12 +409,16 @@ impl<C: FromCap + 'static> Keeper<C> {
         }
     }
 
+    /// Returns the longest time until the next attempt.
+    fn longest_delay(&self) -> Duration {
+        let (least, most) = self.backoff;
+        let times = 1_u32.checked_shl(self.failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        least.saturating_mul(times).min(most)
+    }
+
     /// Returns the time until the next attempt.
     fn delay(&self) -> Duration {
-        let (least, most) = self.backoff;
-        let doubled =
-            least.saturating_mul(1_u32.checked_shl(self.failures.saturating_sub(1)).unwrap_or(u32::MAX));
-        let longest = doubled.min(most);
+        let longest = self.longest_delay();
         let part = u64::try_from(longest.as_micros() / 2).unwrap_or(u64::MAX);
         longest / 2 + Duration::from_micros(random::number() % part.saturating_add(1))
     }
@@ -479,9 +486,10 @@ impl<C: FromCap + 'static> Keeper<C> {
         self.lost_at = Instant::now();
         self.waits = self.waiting.bytes > 0;
         // One that did not last counts like one that failed.
-        if began.elapsed() >= self.backoff.1 {
+        let lasted = began.elapsed();
+        if lasted >= self.longest_delay().saturating_mul(2).min(self.backoff.1) {
             self.failures = 0;
-        } else if self.failures > 0 || began.elapsed() < self.backoff.0 {
+        } else if self.failures > 0 || lasted < self.backoff.0 {
             self.failures += 1;
             drop(slot);
             let delay = self.delay();
