@@ -164,6 +164,9 @@ impl Cap {
     }
 
     /// Returns the object itself, if it lives in this program and is a `T`.
+    ///
+    /// `None` while this is a promise, such as the result of a [pipelined](crate::Call::pipeline) call. [`read`](Self::read) waits until it is
+    /// resolved, and gives the reference to ask: `client.cap().read::<RoomClient>().await?`.
     pub fn local<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         match self.nearest().0 {
             Kind::Local(local) => local.downcast(),

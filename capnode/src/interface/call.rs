@@ -440,6 +440,10 @@ impl<T, F> Call<T, F> {
 impl<T: Client, F> Call<T, F> {
     /// Sends the call and gives at once a client for its result. Calls on it travel without
     /// waiting for the result, to any depth; if this call fails, they fail with its error.
+    ///
+    /// If the value of that error fits the error type of such a call, the call fails with
+    /// [`CallError::Returned`](crate::CallError::Returned) of this type, though its method never ran. Give the methods of a chain one error
+    /// type, or types of which no value fits another.
     pub fn pipeline(self) -> T {
         T::from_cap(self.pipeline_cap())
     }

@@ -253,11 +253,11 @@ crate::opaque::opaque!([C] Reconnecting<C> as reconnecting { backoff: reconnecti
 /// The state of the connection of a durable reference.
 #[derive(Clone, Debug)]
 pub enum LineState {
-    /// There has been no connection yet.
+    /// The first attempt is under way.
     Connecting,
     /// There is one, as far as is known.
     Up,
-    /// It was lost.
+    /// There is none: it was lost, or no attempt has succeeded yet.
     Down {
         /// When it was lost, or when the first attempt began.
         since: StdInstant,
@@ -298,8 +298,11 @@ impl Reconnection {
         self.line.state.borrow().clone()
     }
 
-    /// Waits until the state is another than that which this last returned, and returns it. Of several changes meanwhile
-    /// it returns the last.
+    /// Waits until the state has changed since this last returned, and returns it. The first time it waits for a change since
+    /// [`of`](Self::of), as if that had returned the present state; [`state`](Self::state) does not count.
+    ///
+    /// Of several changes meanwhile it returns the last. A short outage may so be seen as another [`Up`](LineState::Up) only: do not
+    /// wait for [`Down`](LineState::Down).
     ///
     /// # Cancel safety
     ///

@@ -117,6 +117,16 @@ impl<F: Fn(&CallInfo) -> Result<(), Error> + Send + Sync + 'static> Policy for I
     }
 }
 
+/// Refuses a call, with its name as [`only`] takes it.
+pub(crate) fn refused(call: &CallInfo, why: &str) -> Error {
+    let name = match (call.interface(), call.path()) {
+        (_, path) if path.is_empty() => return refusal(format!("the call is refused: {why}")),
+        (Some(interface), path) => format!("{interface}.{path}"),
+        (None, path) => path,
+    };
+    refusal(format!("`{name}` is refused: {why}"))
+}
+
 /// Asks `allows` about each inward call, and refuses a call with its error.
 pub fn authorize(allows: impl Fn(&CallInfo) -> Result<(), Error> + Send + Sync + 'static) -> Guard {
     Guard::new(Inward(allows))
@@ -128,6 +138,9 @@ pub fn authorize(allows: impl Fn(&CallInfo) -> Result<(), Error> + Send + Sync +
 ///
 /// For a reference of a peer the interface is that of the client that makes the call; without one the name on the wire
 /// decides alone.
+///
+/// A name that no interface has passes nothing, and nothing warns of it: the list may be of interfaces that are reached later. A
+/// mistake is found by the first call of the right name, which is refused; the message has the name as it should be listed.
 pub fn only<N: Into<String>>(members: impl IntoIterator<Item = N>) -> Guard {
     let members: BTreeSet<String> = members.into_iter().map(Into::into).collect();
     let bare: BTreeSet<String> =
@@ -146,20 +159,14 @@ pub fn only<N: Into<String>>(members: impl IntoIterator<Item = N>) -> Guard {
             (Operation::Call, None, _) => path.is_empty() && members.contains(""),
             _ => false,
         };
-        if is_listed { Ok(()) } else { Err(refusal(format!("`{path}` is not among what may be called"))) }
+        if is_listed { Ok(()) } else { Err(refused(call, "it is not among what may be called here")) }
     })
 }
 
 /// Passes what changes nothing: properties, and methods that are marked `#[capnode(read)]`. That holds for all that is
 /// reached as well.
 pub fn read_only() -> Guard {
-    authorize(|call| {
-        if call.is_read() {
-            Ok(())
-        } else {
-            Err(refusal(format!("`{}` is not marked as a method that only reads", call.path())))
-        }
-    })
+    authorize(|call| if call.is_read() { Ok(()) } else { Err(refused(call, "only reading is allowed here")) })
 }
 
 /// Passes calls for this time from now on, by the clock of the runtime. To end what is under way as well, see
@@ -180,7 +187,7 @@ pub fn calls<K: Hash + 'static>(most: u64, key: impl Fn(&CallInfo) -> K + Send +
     let (made, digest): (Mutex<HashMap<_, u64>>, _) = (Mutex::default(), digest_by(key));
     authorize(move |call| {
         let key = digest(call);
-        count(&mut lock(&made), key, most, || format!("all of the {most} calls have been made"))
+        count(&mut lock(&made), key, most, || format!("the {most} calls that are allowed have been made"))
     })
 }
 
@@ -190,7 +197,9 @@ pub fn at_most<K: Hash + 'static>(most: u64, key: impl Fn(&CallInfo) -> K + Send
     let (running, digest): (Arc<Mutex<HashMap<_, u64>>>, _) = (Arc::default(), digest_by(key));
     authorize(move |call| {
         let key = digest(call);
-        count(&mut lock(&running), key, most, || format!("{most} calls are under way"))?;
+        count(&mut lock(&running), key, most, || {
+            format!("{most} calls are under way, and no more are allowed at once")
+        })?;
         let running = running.clone();
         call.hold(OnDrop(move || {
             if let Entry::Occupied(mut count) = lock(&running).entry(key) {
@@ -263,7 +272,7 @@ pub fn rate<K: Hash + 'static>(
             (*began, *made) = (now, 0);
         }
         if *made >= most {
-            return Err(refusal(format!("more than {most} calls within {period:?}")));
+            return Err(refusal(format!("no more than {most} calls are allowed within {period:?}")));
         }
         *made += 1;
         Ok(())

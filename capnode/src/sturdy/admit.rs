@@ -251,7 +251,7 @@ impl Admissions {
             let _counting = lock(&this.counting);
             for (counter, most, period) in &counters {
                 if !counter.count(&*this.store, *most, *period, now)? {
-                    return Err(refusal(format!("all of the {most} calls have been made")));
+                    return Err(refusal(format!("the {most} calls that are allowed have been made")));
                 }
             }
             Ok(())
@@ -268,7 +268,7 @@ fn only(names: Vec<String>) -> Guard {
             (Operation::Read, None) => call.path().is_empty(),
             _ => false,
         };
-        if is_listed { Ok(()) } else { Err(refusal("this method is not among what may be called")) }
+        if is_listed { Ok(()) } else { Err(policy::refused(call, "it is not among what may be called here")) }
     })
 }
 
