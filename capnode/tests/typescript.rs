@@ -40,7 +40,7 @@ pub trait Chat {
     async fn lines(&self, ids: &[u64]) -> Vec<Line>;
     async fn seats(&self) -> Vec<SeatClient>;
     async fn rooms(&self) -> HashMap<String, ChatClient>;
-    async fn doubler(&self) -> Func<fn(u32) -> u32>;
+    async fn doubler(&self) -> Func<fn(u32) -> Result<u32, Refusal>>;
     async fn tail(&self) -> Reader<Line>;
     async fn upload(&self, file: Reader<Bytes>) -> u64;
     async fn rename(&self, topic: Option<String>, times: Option<u8>);

@@ -19,7 +19,7 @@ export interface Chat extends RpcTarget {
   lines(ids: (number | bigint)[]): Promise<Line[]>;
   seats(): Promise<Seat[]>;
   rooms(): Promise<Record<string, Chat>>;
-  doubler(): Promise<(a: number) => Promise<number>>;
+  doubler(): Promise</** @throws {Error & { data: Refusal }} */ (a: number) => Promise<number>>;
   tail(): Promise<ReadableStream<Line>>;
   upload(file: ReadableStream<Uint8Array>): Promise<number | bigint>;
   rename(topic?: string | null, times?: number | null): Promise<void>;

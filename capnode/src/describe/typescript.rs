@@ -253,12 +253,12 @@ impl Type {
         match self {
             Self::Interface(name) => format!("RpcStub<{name}>"),
             // An argument that is a function may return at once.
-            Self::Function { arguments, result, .. } => {
+            Self::Function { arguments, result, error } => {
                 let result = match returned(result).as_str() {
                     "void" => "void".to_owned(),
                     result => format!("{result} | Promise<{result}>"),
                 };
-                format!("RpcStub<{}>", function(arguments, &result))
+                format!("RpcStub<{}>", function(arguments, &result, error.as_deref()))
             }
             Self::Option(ty) => format!("{} | null", ty.parameter()),
             other => other.typescript(),
@@ -282,7 +282,9 @@ impl Type {
             Self::Array(ty, len) if *len <= 16 => tuple(&mut (0..*len).map(|_| &**ty)),
             Self::Array(ty, _) => format!("{}[]", ty.within()),
             Self::Result(ok, error) => format!("{{ Ok: {ok} }} | {{ Err: {error} }}"),
-            Self::Function { arguments, result, .. } => function(arguments, &promise(result)),
+            Self::Function { arguments, result, error } => {
+                function(arguments, &promise(result), error.as_deref())
+            }
             Self::Reader(ty) => format!("ReadableStream<{ty}>"),
             Self::Writer(ty) => format!("WritableStream<{ty}>"),
         }
@@ -300,10 +302,13 @@ fn tuple(parts: &mut dyn Iterator<Item = &Type>) -> String {
     format!("[{}]", parts.map(Type::typescript).collect::<Vec<_>>().join(", "))
 }
 
-fn function(arguments: &[Type], result: &str) -> String {
+fn function(arguments: &[Type], result: &str, error: Option<&Type>) -> String {
+    // One in which there is a comment cannot be in another.
+    let error = error.and_then(thrown).filter(|error| !error.contains("*/"));
+    let error = error.map_or_else(String::new, |error| format!("/** @throws {{{error}}} */ "));
     let names = ('a'..='z').map(String::from);
     let types: Vec<_> = arguments.iter().collect();
-    format!("({}) => {result}", parameters(names, &types))
+    format!("{error}({}) => {result}", parameters(names, &types))
 }
 
 /// Returns the name in TypeScript of a type that each peer has a form of.
