@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use capnode::{Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Reader, transport};
+use capnode::{Bytes, Cap, Connection, Dialect, ErrorKind, Fate, Func, Node, Reader, transport};
 use capnode_tests::{in_memory, limits, soon, until};
 use futures_util::StreamExt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -175,6 +175,53 @@ async fn streams_and_callbacks_of_running_calls_go_on() {
     assert_eq!(soon(summing).await.unwrap().unwrap(), 3);
     assert_eq!(soon(draining).await.unwrap().cut, 0);
     assert_eq!(soon(connection.closed()).await.kind(), ErrorKind::Disconnected);
+}
+
+/// Gives 64 KiB of bytes this many times.
+#[capnode::interface]
+trait Tape {
+    async fn play(&self, times: usize) -> Reader<Bytes>;
+}
+
+struct Sevens;
+
+impl Tape for Sevens {
+    async fn play(&self, times: usize) -> Reader<Bytes> {
+        Reader::from_iter((0..times).map(|_| Bytes::from(vec![7; 1 << 16])))
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_a_drained_node_is_read_to_its_end() {
+    let node = Node::new(TapeClient::new(Sevens));
+    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let connection: Connection = capnode::connect(&listener.url()).await.unwrap();
+    let mut bytes = connection.index::<TapeClient>().play(160).await.unwrap();
+    let draining = tokio::spawn(async move { node.drain(LONG).await });
+    soon(connection.peer_draining()).await;
+    let mut read = 0;
+    while let Some(chunk) = soon(bytes.next()).await {
+        read += chunk.unwrap().len();
+    }
+    assert_eq!(read, 160 << 16);
+    let drained = soon(draining).await.unwrap();
+    assert_eq!((drained.cut, drained.cut_streams), (0, 0));
+}
+
+#[tokio::test]
+async fn a_stream_that_outlasts_the_drain_is_cut_off_and_counted() {
+    let node = Node::new(TapeClient::new(Sevens));
+    let listener = node.listen("tcp://127.0.0.1:0").await.unwrap();
+    let connection: Connection = capnode::connect(&listener.url()).await.unwrap();
+    let mut bytes = connection.index::<TapeClient>().play(1_000).await.unwrap();
+    let drained = soon(node.drain(Duration::ZERO)).await;
+    assert_eq!((drained.cut, drained.cut_streams), (0, 1));
+    let error = loop {
+        if let Err(error) = soon(bytes.next()).await.expect("the stream has no end") {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
 }
 
 #[tokio::test]

@@ -35,8 +35,6 @@ pub(super) struct Batch {
     index_of: OnceLock<usize>,
     /// Bytes of the body of this side that have been taken.
     taken: AtomicUsize,
-    /// The number of streams that are being put into the body of this side.
-    moving: AtomicUsize,
     /// Bytes of streams in the body of this side.
     streamed: AtomicUsize,
 }
@@ -54,7 +52,6 @@ impl Batch {
             unused: Mutex::default(),
             index_of: OnceLock::new(),
             taken: AtomicUsize::new(0),
-            moving: AtomicUsize::new(0),
             streamed: AtomicUsize::new(0),
         }
     }
@@ -135,22 +132,6 @@ impl Batch {
     /// Returns `true` if the batch is wanted although this program holds nothing of it.
     pub(super) fn is_wanted(&self) -> bool {
         self.unawaited.load(Ordering::SeqCst) && !self.received.load(Ordering::SeqCst)
-    }
-
-    /// Notes that the chunks of a stream go into the body of this side, until [`end_stream`](Self::end_stream).
-    pub(super) fn begin_stream(&self) {
-        self.moving.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Notes that all of a stream is in the body of this side.
-    pub(super) fn end_stream(&self) {
-        self.moving.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// Returns `true` if more of a stream goes into the body of this side.
-    #[cfg(feature = "host")]
-    pub(super) fn is_streaming(&self) -> bool {
-        self.moving.load(Ordering::SeqCst) > 0
     }
 
     /// Counts `bytes` of a stream, or returns an error if they cannot go into the body of this side. A part of the body

@@ -201,13 +201,10 @@ impl Link {
         }
     }
 
-    /// Returns `Ready` when no call of the peer is running.
+    /// Returns `Ready` when no call of the peer is running, and no stream of this side is being written.
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.with_state(Cause::Driver, |state, _| {
-            if state.lifecycle.error().is_some() || state.session.running() == 0 {
-                return Poll::Ready(());
-            }
-            state.lifecycle.wait_idle(cx)
+            if self.is_drained(state) { Poll::Ready(()) } else { state.lifecycle.wait_idle(cx) }
         })
     }
 
@@ -359,7 +356,7 @@ impl Link {
         let Some(batch) = &self.batch else { return false };
         self.with_state(Cause::Driver, |state, _| {
             let owes = || !batch.is_received() || state.session.owes_answers();
-            if batch.is_streaming() || (!self.connecting && owes()) {
+            if self.written_streams() > 0 || (!self.connecting && owes()) {
                 return false;
             }
             let all_taken = state.outbox.pending() == 0 && state.outbox.waiting() == 0;

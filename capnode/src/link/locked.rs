@@ -142,9 +142,15 @@ impl Link {
 
     /// Wakes the tasks that wait until no call of the peer is running, if that is so.
     fn notify_idle(&self, state: &mut State, effects: &mut Effects) {
-        if state.lifecycle.error().is_some() || state.session.running() == 0 {
+        if self.is_drained(state) {
             effects.wake_all(state.lifecycle.take_idle_waiters());
         }
+    }
+
+    /// Returns `true` if the end of the session would cut nothing off that this side owes to the peer.
+    pub(super) fn is_drained(&self, state: &State) -> bool {
+        let is_at_rest = state.session.running() == 0 && self.written_streams() == 0;
+        is_at_rest || state.lifecycle.error().is_some()
     }
 
     /// Runs the effects of a change. No lock is held.

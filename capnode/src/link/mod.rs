@@ -181,6 +181,8 @@ pub(crate) struct Link {
     untaken: Arc<AtomicUsize>,
     /// Bytes of streams that no reader has taken.
     stream_bytes: Arc<AtomicUsize>,
+    /// The number of streams that this side writes into pipes of the peer. Changed under the lock.
+    written_streams: AtomicUsize,
     /// Properties that are being read on the way to others, in a language that reads one step at a time.
     property_reads: Mutex<PropertyReads>,
 }
@@ -262,6 +264,7 @@ impl Link {
             driver_parked: AtomicBool::new(false),
             untaken: Arc::default(),
             stream_bytes: Arc::default(),
+            written_streams: AtomicUsize::new(0),
             property_reads: Mutex::default(),
         })
     }

@@ -7,6 +7,7 @@ use std::task::Poll;
 use super::Link;
 use super::effects::Effects;
 use super::inbound_call::InboundCall;
+use super::locked::Cause;
 use super::state::State;
 use super::task::Task;
 use crate::bounds;
@@ -40,23 +41,22 @@ impl Link {
         debug_assert!(opened.is_ok(), "a language with pipes can say that one is opened");
         let target = Cap::from_import(Import::new(self.clone(), id, false));
         let pump = Pump::new(source, target);
-        let task: BoxFuture<()> = match &self.batch {
-            None => Box::pin(pump),
-            Some(batch) => {
-                batch.begin_stream();
-                Box::pin(self.clone().fill_body(pump))
-            }
-        };
+        self.written_streams.fetch_add(1, Ordering::SeqCst);
+        let task: BoxFuture<()> = Box::pin(self.clone().write_stream(pump));
         state.inbox.add_task(Task::nested(task, self.clone()));
         CapDescriptor::ReceiverReadable(id)
     }
 
-    /// Moves the chunks of a stream into the body of a batch, which waits for the end of it.
-    async fn fill_body(self: Arc<Self>, pump: Pump) {
+    /// Moves the chunks of a stream. A drain and the body of a batch wait for the end of it.
+    async fn write_stream(self: Arc<Self>, pump: Pump) {
         pump.await;
-        if let Some(batch) = &self.batch {
-            batch.end_stream();
-        }
+        self.with_state(Cause::Program, |_, _| self.written_streams.fetch_sub(1, Ordering::SeqCst));
+    }
+
+    /// Returns the number of streams that this side writes into pipes of the peer. Those that the end of the session has
+    /// cut off stay counted.
+    pub(crate) fn written_streams(&self) -> usize {
+        self.written_streams.load(Ordering::SeqCst)
     }
 
     /// Opens a pipe for the peer. Its write end is the result of the peer's message.

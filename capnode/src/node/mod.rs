@@ -194,9 +194,13 @@ impl Node {
         Ok(connection)
     }
 
-    /// Shuts down: stops accepting, refuses new calls, lets the running ones end, and closes all connections of this
-    /// node and its clones when they have, or at `deadline`. Returns when all are closed, or given up after five
-    /// seconds more.
+    /// Shuts down: stops accepting, refuses new calls, lets the running ones end and the streams that this side writes, and
+    /// closes all connections of this node and its clones when they have, or at `deadline`. Returns when all are closed, or
+    /// given up after five seconds more.
+    ///
+    /// A stream that this side writes is a [`Reader`](crate::Reader) that it has passed to the peer, until the peer has read all of it. One
+    /// without an end is cut off at the deadline: end it before if that is too late. A stream that the peer writes is
+    /// waited for only by a running call that reads it, and so is one of a peer in Capnode or Q-Connection, which reads by calls.
     ///
     /// Peers that are this library are told at once: see [`Connection::peer_draining`]. While the node waits, a further call
     /// is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a caller of this library gets

@@ -36,6 +36,8 @@ pub struct Drained {
     /// The number of calls that were still running at the deadline, and were cut off. One that comes just then may count
     /// as well, until it is refused.
     pub cut: usize,
+    /// The number of streams that this side still wrote at the deadline, and that were cut off: their readers get an error.
+    pub cut_streams: usize,
 }
 
 impl Shared {
@@ -101,12 +103,14 @@ impl Shared {
             link.refuse_parked();
         }
         let cut = links.iter().map(|link| link.tables().running).sum();
+        let open = links.iter().filter(|link| !link.is_closed());
+        let cut_streams = open.map(|link| link.written_streams()).sum();
         for link in &links {
             link.close(Error::new(ErrorKind::Disconnected, SHUTTING_DOWN).with_fault(Fault::Here));
         }
         for link in &links {
             poll_fn(|cx| link.poll_gone(cx)).await;
         }
-        Drained { connections: links.len(), cut }
+        Drained { connections: links.len(), cut, cut_streams }
     }
 }
