@@ -15,10 +15,7 @@ pub(crate) fn opened() {
 
 /// Tells that a peer did not get a connection: it failed the handshake, or was refused.
 #[cfg(feature = "tokio")]
-#[cfg_attr(
-    not(any(feature = "tracing", feature = "metrics")),
-    allow(unused_variables, reason = "nobody is told")
-)]
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "nobody is told"))]
 pub(crate) fn refused(why: &dyn std::fmt::Display) {
     catch_and_log("an observer", || {
         #[cfg(feature = "tracing")]
