@@ -398,7 +398,7 @@ async fn what_is_sent_or_pipelined_is_not_sent_again_even_if_it_is_idempotent() 
     let said = tokio::spawn(room.say("hello"));
     until("both stay", || service.counts.stays.load(Ordering::SeqCst) == 2).await;
     service.lose(&house).await;
-    let error = said.await.unwrap().unwrap_err();
+    let error = soon(said).await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::MayHaveRun), "{error}");
     assert_eq!(house.count(1).await.unwrap(), 1, "there is another connection");
     let error = room.name().await.unwrap_err();

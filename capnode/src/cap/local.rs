@@ -137,7 +137,7 @@ impl Local {
     }
 
     /// Returns the object, if it is a `T`, without another share in it.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "describe"))]
     pub(crate) fn peek<T: Any>(&self) -> Option<&T> {
         self.object.as_deref()?.downcast_ref()
     }

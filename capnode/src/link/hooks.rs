@@ -186,7 +186,13 @@ impl ImportHook for Link {
                 state.outbox.wait(QueuedCall { target, path, args, program, context, size, requester });
                 return Ok(called);
             }
-            let asked = self.asked(state, target, path, args, program, effects);
+            let asked = match program {
+                Some(program) => self.map_of(state, target, path, args, program, effects),
+                None => {
+                    let args = args.map(|args| self.descriptors(state, args, false, effects));
+                    Expression::Call { target: target.id(), path, args }
+                }
+            };
             let mut call = state.session.call(asked, return_mode, options.chunk);
             if let Some(context) = &options.context {
                 carry(state, &mut call, context);
@@ -296,26 +302,6 @@ impl Link {
         }
     }
 
-    /// Returns what the peer is asked for: a call, or the map of a `program`.
-    #[inline]
-    fn asked(
-        self: &Arc<Self>,
-        state: &mut State,
-        target: &Import,
-        path: Path,
-        args: Option<LivePayload>,
-        program: Option<Arc<Program>>,
-        effects: &mut Effects,
-    ) -> Expression<Id, CapDescriptor> {
-        match program {
-            Some(program) => self.map_of(state, target, path, args, program, effects),
-            None => {
-                let args = args.map(|args| self.descriptors(state, args, false, effects));
-                Expression::Call { target: target.id(), path, args }
-            }
-        }
-    }
-
     /// Returns the map that the peer is asked for.
     fn map_of(
         self: &Arc<Self>,
@@ -412,12 +398,17 @@ impl Link {
             }
             let QueuedCall { target, path, args, program, context, requester, .. } = call;
             let end = context.as_ref().and_then(Context::ends_at);
-            let asked = if !has_caller && end.is_some_and(|end| end <= Instant::now()) {
+            let asked = match program {
                 // Calls that wait behind it need a result, which fails.
-                effects.discard_all(args);
-                Expression::Value(Payload::plain(Text::Static("null")))
-            } else {
-                self.asked(state, &target, path, args, program, effects)
+                _ if !has_caller && end.is_some_and(|end| end <= Instant::now()) => {
+                    effects.discard_all(args);
+                    Expression::Value(Payload::plain(Text::Static("null")))
+                }
+                Some(program) => self.map_of(state, &target, path, args, program, effects),
+                None => {
+                    let args = args.map(|args| self.descriptors(state, args, false, effects));
+                    Expression::Call { target: target.id(), path, args }
+                }
             };
             let return_mode = if has_caller { ReturnMode::Streamed } else { ReturnMode::Retained };
             let mut call = state.session.call(asked, return_mode, false);
