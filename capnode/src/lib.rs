@@ -124,6 +124,7 @@
 //! | `web` | no | nodes and connections in a page or worker, without tokio, for `wasm32-unknown-unknown` alone; see [the guide](guide::browser) |
 //! | `describe` | no | a description of each interface, as JSON and as TypeScript: [`describe`] |
 //! | `signed` | no | signed references, which are delegated from key to key: [`signed`] |
+//! | `redb` | no | a store of sturdy references in a file: `sturdy::FileStore` |
 //! | `sturdy` | no | sturdy references, texts for objects that outlive connections and programs, and the gatekeeper of signed ones: [`sturdy`] |
 //!
 //! Without features, the core is left: references and the wire protocols, without tokio. Drive it with [`sans_io`].
@@ -259,6 +260,8 @@ pub use interface::{
 pub use limits::{LimitKind, Limits};
 pub use link::LostMessage;
 pub use link::report::Report;
+#[cfg(feature = "sturdy")]
+pub use node::Reach;
 #[cfg(feature = "tokio")]
 pub use node::{
     Connect, LineState, Listener, Reconnecting, Reconnection, Subscription, Update, cap_wrap, connect,

@@ -10,8 +10,12 @@ import { securityLoader } from "@digitalbazaar/security-document-loader";
 import { CapabilityDelegation, CapabilityInvocation, createRootCapability } from "@digitalbazaar/zcap";
 import canonicalize from "canonicalize";
 import jsigs from "jsonld-signatures";
+import { WebSocket } from "ws";
 
+import { newWebSocketRpcSession } from "./capnweb.mjs";
 import { cases } from "./zcap_cases.mjs";
+
+globalThis.WebSocket = WebSocket; // Node 20 has none of its own
 
 const CONTEXT = ["https://w3id.org/zcap/v1", "https://w3id.org/security/data-integrity/v2"];
 
@@ -29,10 +33,10 @@ async function keyOf(seed) {
   return key;
 }
 
-async function sign(document, { seed, created, domain }, purpose) {
+async function sign(document, { seed, created, domain, challenge }, purpose) {
   const key = await keyOf(seed);
   const suite = new DataIntegrityProof({ signer: key.signer(), date: created, cryptosuite: createSignCryptosuite() });
-  suite.proof = domain === undefined ? undefined : { domain };
+  suite.proof = domain === undefined ? undefined : JSON.parse(JSON.stringify({ domain, challenge }));
   // As it is on the wire: nothing in it is shared.
   return JSON.parse(JSON.stringify(await jsigs.sign(document, { suite, purpose, documentLoader: documents })));
 }
@@ -56,6 +60,20 @@ async function invoke({ capability, target, action, args, id, ...by }) {
     document["capnode:args"] = args;
   }
   return sign(document, by, new CapabilityInvocation({ capability, capabilityAction: action, invocationTarget: target }));
+}
+
+// Redeems a capability at a gatekeeper over npm's capnweb, and returns what a method says, and the message of another that is
+// refused.
+async function redeem({ url, capability, seed, domain, method, refused }) {
+  const gatekeeper = newWebSocketRpcSession(url);
+  const { nonce } = await gatekeeper.challenge(crypto.randomUUID());
+  const by = { seed, domain, challenge: nonce, created: new Date().toISOString() };
+  const invocation = { capability, target: capability.invocationTarget, action: "redeem", id: `urn:uuid:${crypto.randomUUID()}` };
+  const object = gatekeeper.redeem(JSON.stringify(await invoke({ ...invocation, ...by })));
+  const said = await object[method]();
+  const message = await object[refused]().then(() => null, (error) => error.message);
+  gatekeeper[Symbol.dispose]();
+  return { said, refused: message };
 }
 
 // Returns null if the package takes an invocation, or the messages of its errors.
@@ -129,6 +147,6 @@ for (const { what, ...request } of JSON.parse(readFileSync(process.argv[2], "utf
   } else if (what === "numbers") {
     say(numbers(request.bits));
   } else {
-    say(await { delegate, invoke, verify }[what](request));
+    say(await { delegate, invoke, redeem, verify }[what](request));
   }
 }

@@ -69,6 +69,22 @@ given up: changed my mind
 }
 
 #[tokio::test]
+async fn the_example_delegation_prints_what_it_should() {
+    let expected = "\
+bob has passed on his link, and is gone
+carol reads: What we eat
+carol clears: REFUSED
+the owner is back
+an old invocation: REFUSED
+carol reads: What we eat
+the owner takes back bob's link: revoked
+carol reads: REFUSED
+carol redeems: REFUSED
+";
+    assert_eq!(printed("delegation").await, expected);
+}
+
+#[tokio::test]
 async fn the_example_reconnect_loses_and_doubles_no_line() {
     let runs = (1..=10).map(|seed| async move {
         let output = run("reconnect", &[&seed.to_string()]).await;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use capnode::Node;
 use capnode::signed::{
     Caveat, Delegation, Invocation, Link, Permit, PublicKey, Refusal, SecretKey, Signer, Verifier,
 };
+use capnode::sturdy::{GatekeeperClient, MemoryStore, Owner};
 use capnode_tests::js;
 use capnode_tests::source::root;
 use serde_json::{Value, json};
@@ -131,6 +133,47 @@ async fn the_longest_chain_is_taken_by_both() {
     let text = Invocation::new("say", ORIGIN).sign(&link, &key(10), now()).await.unwrap();
     assert_eq!(take(&text).unwrap().links.len(), 9);
     assert_eq!(ask(&[verify(&text, ROOM, "say")]).await, [Value::Null]);
+}
+
+#[capnode::interface]
+trait Note {
+    async fn text(&self) -> String;
+    async fn erase(&self);
+}
+
+struct Paper;
+
+impl Note for Paper {
+    async fn text(&self) -> String {
+        "milk".to_owned()
+    }
+
+    async fn erase(&self) {}
+}
+
+#[tokio::test]
+async fn a_node_program_redeems_what_was_delegated_here() {
+    if !js::ready() {
+        return;
+    }
+    let now = SystemTime::now();
+    let verifier = Verifier::new(public(1), ORIGIN, now).unwrap();
+    let owner = Owner::builder(MemoryStore::default(), |_| Ok(NoteClient::new(Paper).into()));
+    let owner = owner.documents(verifier, key(1)).open().unwrap();
+    let listener = Node::new(GatekeeperClient::new(owner.clone())).listen("ws://127.0.0.1:0").await.unwrap();
+    let url = owner.url(owner.keep("note", b"").unwrap().object()).unwrap();
+    let day = Duration::from_secs(86_400);
+    let all = Delegation::new(public(2), now + day).actions(["redeem", "text", "erase"]);
+    let all = all.issue(&url, &key(1), now).await.unwrap();
+    let narrow = Delegation::new(public(3), now + day).actions(["redeem", "text"]);
+    let narrow = narrow.delegate(&all, &key(2), now).await.unwrap();
+    let request = json!({
+        "what": "redeem", "url": listener.url(), "capability": tree(&narrow.to_string()), "seed": 3, "domain": ORIGIN,
+        "method": "text", "refused": "erase",
+    });
+    let answer = ask(&[request]).await.remove(0);
+    assert_eq!(answer["said"], "milk");
+    assert!(answer["refused"].is_string(), "{answer}");
 }
 
 /// The rows of the table of all that is refused here and not by the package.

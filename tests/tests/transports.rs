@@ -246,6 +246,33 @@ async fn connections_work_over_a_web_socket_with_tls() {
     assert_tour(&connection, Expect::Rust).await;
 }
 
+#[capnode::interface]
+trait Watchman {
+    async fn is_encrypted(&self) -> bool;
+}
+
+struct Watching;
+
+impl Watchman for Watching {
+    async fn is_encrypted(&self) -> bool {
+        capnode::context().unwrap().caller().unwrap().is_encrypted()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_method_is_told_whether_its_connection_is_encrypted() {
+    let certificate = self_signed("localhost");
+    let node = Node::builder().index(WatchmanClient::new(Watching)).tls(serving(&certificate)).build();
+    for (scheme, encrypted) in
+        [("wss", true), ("https", true), ("ws", false), ("http", false), ("tcp", false)]
+    {
+        let listener = node.listen(&format!("{scheme}://127.0.0.1:0")).await.unwrap();
+        let url = listener.url().replace("127.0.0.1", "localhost");
+        let watchman: WatchmanClient = capnode::connect(&url).tls(client(&certificate)).await.unwrap();
+        assert_eq!(watchman.is_encrypted().await.unwrap(), encrypted, "{scheme}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_is_not_trusted_is_refused() {
     let certificate = self_signed("localhost");

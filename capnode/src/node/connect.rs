@@ -71,6 +71,7 @@ pub struct Connect<C> {
     probe: Option<Duration>,
     layers: Vec<Arc<dyn Policy>>,
     headers: Vec<(String, String)>,
+    public: bool,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
     result: PhantomData<fn() -> C>,
@@ -89,6 +90,7 @@ impl Node {
             probe: None,
             layers: Vec::new(),
             headers: Vec::new(),
+            public: false,
             #[cfg(feature = "tls")]
             tls: None,
             result: PhantomData,
@@ -127,6 +129,13 @@ impl<C: FromConnection> Connect<C> {
     /// Sends an HTTP header with the request for a WebSocket, or with each HTTP batch, such as `Authorization`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Connects to no address of this machine, of private networks, or that is otherwise not public, if `only` is `true`: for an
+    /// address that comes from a stranger. What is looked at is what a name leads to. It says nothing of Unix sockets.
+    pub fn public_only(mut self, only: bool) -> Self {
+        self.public = only;
         self
     }
 
@@ -170,6 +179,7 @@ impl<C: FromConnection> Connect<C> {
         let dial = Dial {
             url: url.to_owned(),
             address,
+            public: self.public,
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
         };

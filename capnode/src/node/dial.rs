@@ -18,6 +18,8 @@ use crate::transport::address::{Io, dial};
 pub(super) struct Dial {
     pub(super) url: String,
     pub(super) address: Address,
+    /// `true` to connect to none but public addresses.
+    pub(super) public: bool,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
 }
@@ -26,7 +28,7 @@ impl Dial {
     /// Opens a stream, and does the handshake of TLS if the address needs one. Returns the stream and the party that it
     /// leads to.
     pub(super) async fn open(&self) -> Result<(Box<dyn Io>, Remote), Error> {
-        let dialed = crate::runtime::with_io(dial(&self.address)).await;
+        let dialed = crate::runtime::with_io(dial(&self.address, self.public)).await;
         let (stream, remote) = dialed.map_err(|cause| self.error(kind_of(cause.kind()), &cause))?;
         match &self.address {
             #[cfg(feature = "ws")]

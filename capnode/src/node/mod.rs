@@ -20,6 +20,8 @@ mod dial;
 mod http;
 #[cfg(feature = "tokio")]
 mod listener;
+#[cfg(feature = "sturdy")]
+mod reach;
 #[cfg(feature = "tokio")]
 mod reconnect;
 mod shared;
@@ -34,6 +36,8 @@ pub use self::connect::{Connect, cap_wrap, connect};
 pub(crate) use self::http::{Sender, answer};
 #[cfg(feature = "tokio")]
 pub use self::listener::Listener;
+#[cfg(feature = "sturdy")]
+pub use self::reach::Reach;
 #[cfg(feature = "tokio")]
 pub use self::reconnect::{LineState, Reconnecting, Reconnection, reconnecting};
 pub use self::shared::Drained;

@@ -65,6 +65,8 @@ mod admit;
 mod caveat;
 mod counters;
 mod documents;
+#[cfg(feature = "redb")]
+mod file_store;
 mod gatekeeper;
 mod mac;
 mod owner;
@@ -78,6 +80,8 @@ mod text;
 pub use self::admit::Live;
 pub use self::caveat::Caveat;
 pub use self::documents::Challenge;
+#[cfg(feature = "redb")]
+pub use self::file_store::FileStore;
 pub use self::gatekeeper::{Gatekeeper, GatekeeperClient};
 pub use self::owner::{Kept, Owner, OwnerBuilder};
 pub use self::reference::Signed;

@@ -6,7 +6,8 @@ use std::fmt;
 use crate::error::Error;
 use crate::sync::{Mutex, lock};
 
-/// What an owner keeps: values by names, such as the tables of an embedded database. It has the keys, so whoever reads it can
+/// What an owner keeps: values by names, such as the tables of an embedded database. With the feature `redb` there is one in a
+/// file, `FileStore`. It has the keys, so whoever reads it can
 /// make texts for every object.
 ///
 /// What a method has done is there after the program was restarted. One program uses a store at a time.

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+use super::public::is_public;
 use super::streams::Permit;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::remote::Remote;
@@ -116,11 +117,22 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Returns the socket of an address, and the party that it leads to.
-pub(crate) async fn dial(address: &Address) -> io::Result<(Box<dyn Io>, Remote)> {
+/// Returns the socket of an address, and the party that it leads to. With `public` no other is connected to.
+pub(crate) async fn dial(address: &Address, public: bool) -> io::Result<(Box<dyn Io>, Remote)> {
     match address {
         Address::Tcp(host) | Address::Ws { host, .. } | Address::Http { host, .. } => {
-            let stream = TcpStream::connect(host).await?;
+            let stream = if public {
+                // What is connected to is what was looked at: a name may lead elsewhere the next time.
+                let found = tokio::net::lookup_host(host).await?;
+                let public: Vec<SocketAddr> = found.filter(|found| is_public(found.ip())).collect();
+                if public.is_empty() {
+                    let what = "it leads to no public address";
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+                }
+                TcpStream::connect(&public[..]).await?
+            } else {
+                TcpStream::connect(host).await?
+            };
             // Frames are small and wait for each other: none should wait to be joined by more.
             stream.set_nodelay(true)?;
             let remote = stream.peer_addr().map_or(Remote::Own, Remote::from);

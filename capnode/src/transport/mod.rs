@@ -19,6 +19,8 @@ pub(crate) mod messages;
 #[cfg(feature = "tokio")]
 mod mixed;
 #[cfg(feature = "tokio")]
+mod public;
+#[cfg(feature = "tokio")]
 pub(crate) mod streams;
 #[cfg(feature = "tokio")]
 mod texts;

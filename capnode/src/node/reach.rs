@@ -1,0 +1,120 @@
+//! Connecting to what a signed reference names, which may come from a stranger.
+
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::Node;
+use crate::connection::Connection;
+use crate::error::{Error, ErrorKind};
+use crate::interface::client::Client;
+use crate::signed::{Link, PublicKey, Signer};
+use crate::sturdy::Signed;
+use crate::transport::Address;
+
+/// What a program connects to for a signed reference. Who made that may have been a stranger, and has named the addresses.
+///
+/// By default it connects only to public addresses, by `wss://`, to the host of the target, whose certificate has to be
+/// trusted. What is signed is sent to none but the owner's key that the reference names.
+#[derive(Clone, Debug)]
+#[must_use = "`redeem` uses it"]
+pub struct Reach {
+    owner: Option<PublicKey>,
+    private: bool,
+    time: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self {
+            owner: None,
+            private: false,
+            time: Duration::from_secs(30),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
+impl Reach {
+    /// Redeems references of this owner alone, and connects for them to any host, and by `tcp://`, `ws://` and `unix:` as
+    /// well: whoever answers has to prove that it has the key.
+    pub fn owner(mut self, key: PublicKey) -> Self {
+        self.owner = Some(key);
+        self
+    }
+
+    /// Connects to addresses of private networks and of this machine as well.
+    pub fn private(mut self) -> Self {
+        self.private = true;
+        self
+    }
+
+    /// Takes at most this long for all of it, instead of 30 seconds.
+    pub fn time(mut self, limit: Duration) -> Self {
+        self.time = limit;
+        self
+    }
+
+    /// Sets the trusted certificates: see [`Connect::tls`](super::Connect::tls).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Connects to the first of the owner's addresses that can be reached and may be, and redeems the reference there.
+    ///
+    /// # Errors
+    ///
+    /// With [`ErrorKind::Refused`], if the owner is another or none of its addresses may be reached; otherwise that of the last
+    /// address, and those of [`Signed::redeem`].
+    pub async fn redeem<C: Client>(
+        &self,
+        signed: &Signed<C>,
+        signer: &impl Signer,
+        now: SystemTime,
+    ) -> Result<C, Error> {
+        let all = async {
+            let connection = self.connect(signed.link()).await?;
+            signed.redeem(&connection.index(), signer, now).await
+        };
+        let late = |_| Error::new(ErrorKind::Timeout, "the owner was not reached in time");
+        crate::runtime::timeout(self.time, all).await.map_err(late)?
+    }
+
+    async fn connect(&self, link: &Link) -> Result<Connection, Error> {
+        let mut last = Error::new(ErrorKind::Refused, "the owner has no address that may be reached");
+        for url in link.endpoints() {
+            if !url.parse().is_ok_and(|address| self.allows(link, &address)) {
+                continue;
+            }
+            let connect = Node::empty().connect(url).public_only(!self.private);
+            #[cfg(feature = "tls")]
+            let connect = if let Some(config) = &self.tls { connect.tls(config.clone()) } else { connect };
+            match connect.await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn allows(&self, link: &Link, address: &Address) -> bool {
+        if let Some(owner) = &self.owner {
+            return owner.to_string() == link.owner()
+                && (self.private || !matches!(address, Address::Unix(_)));
+        }
+        let name = |host: &str| host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned();
+        let of_target = link.origin().strip_prefix("https://");
+        match address {
+            Address::Ws { tls: true, host, .. } => of_target.is_some_and(|target| {
+                // A target has its port only if it is not the usual one.
+                target == name(host) || name(target) == name(host)
+            }),
+            _ => false,
+        }
+    }
+}
