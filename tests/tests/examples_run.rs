@@ -73,13 +73,13 @@ async fn the_example_delegation_prints_what_it_should() {
     let expected = "\
 bob has passed on his link, and is gone
 carol reads: What we eat
-carol clears: REFUSED
+carol clears: `Board.clear` is refused: it is not among what may be called here
 the owner is back
-an old invocation: REFUSED
+an old invocation: refused
 carol reads: What we eat
 the owner takes back bob's link: revoked
-carol reads: REFUSED
-carol redeems: REFUSED
+carol reads: the owner has ended it
+carol redeems: refused
 ";
     assert_eq!(printed("delegation").await, expected);
 }
