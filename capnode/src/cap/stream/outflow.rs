@@ -115,10 +115,8 @@ impl Outflow {
             return Poll::Ready(Err(error));
         }
         let Some(import) = self.target.import() else {
-            let has_room = match WriteEnd::of(&self.target) {
-                Some(end) => end.0.poll_room(cx, LOCAL).is_ready(),
-                None => self.sent.len() < LOCAL,
-            };
+            let has_room = self.sent.len() < LOCAL
+                || WriteEnd::of(&self.target).is_some_and(|end| end.0.poll_room(cx, LOCAL).is_ready());
             return if has_room { Poll::Ready(Ok(())) } else { Poll::Pending };
         };
         let connection = import.connection();

@@ -146,12 +146,13 @@ impl Pipe {
         }
     }
 
-    /// Ready when fewer than `most` items wait to be read.
+    /// Ready when fewer than `most` items wait to be read. Never after the end: it refuses items at once, and a writer that
+    /// waits for the outcome of one before would write without bound.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
         // The former waker, which is user code, is dropped after the guard.
         let mut waker = Some(cx.waker().clone());
         let state = &mut *lock(&self.0);
-        if state.items.len() < most {
+        if state.items.len() < most && state.end.is_none() && state.cancelled.is_none() {
             return Poll::Ready(());
         }
         std::mem::swap(&mut state.writer, &mut waker);
