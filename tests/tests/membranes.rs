@@ -16,6 +16,7 @@ use capnode::{
     Fate, Func, Membrane, Node, Object, Policy, Reader, Registry, Resolver, Value, Writer, membrane, policy,
     revocable,
 };
+use capnode_tests::soon;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -1202,7 +1203,7 @@ async fn what_is_under_way_over_a_connection_ends_when_it_is_revoked() {
         let world = world();
         let vault = at_the_other_end(&world, dialect, is_here).await;
         let mut stream = vault.endless().await.unwrap();
-        stream.next().await.unwrap().unwrap();
+        soon(stream.next()).await.unwrap().unwrap();
         let mut queued = vault.later().pipeline().cap().at("nothing").read::<Value>();
         let waiting = tokio::spawn(vault.wait().into_future());
         let never = vault.never().await.unwrap();
@@ -1217,7 +1218,7 @@ async fn what_is_under_way_over_a_connection_ends_when_it_is_revoked() {
         let at = format!("{dialect}, membrane here: {is_here}");
         assert_eq!(capnode_tests::soon(waiting).await.unwrap().unwrap_err().message(), "over", "{at}");
         let error = loop {
-            if let Err(error) = stream.next().await.unwrap() {
+            if let Err(error) = soon(stream.next()).await.unwrap() {
                 break error;
             }
         };

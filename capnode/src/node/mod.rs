@@ -204,7 +204,8 @@ impl Node {
     ///
     /// A stream that this side writes is a [`Reader`](crate::Reader) that it has passed to the peer, until the peer has read all of it. One
     /// without an end is cut off at the deadline: end it before if that is too late. A stream that the peer writes is
-    /// waited for only by a running call that reads it, and so is one of a peer in Capnode or Q-Connection, which reads by calls.
+    /// waited for only by a running call that reads it. A peer in Capnode or Q-Connection reads by calls, which are refused
+    /// now, so its streams end with the drain.
     ///
     /// Peers that are this library are told at once: see [`Connection::peer_draining`]. While the node waits, a further call
     /// is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a caller of this library gets
