@@ -201,7 +201,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "sturdy_text",
         run: sturdy_text,
-        entries: &["sturdy/text.rs::from_str", "sturdy/caveat.rs::from_str"],
+        entries: &["sturdy/text.rs::from_str", "sturdy/caveat.rs::from_str", "sturdy/reference.rs::from_str"],
     },
     #[cfg(feature = "signed")]
     Target {
@@ -217,7 +217,12 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "signed_document",
         run: signed_document,
-        entries: &["signed/link.rs::from_str", "signed/verifier.rs::take", "signed/verifier.rs::check_link"],
+        entries: &[
+            "signed/link.rs::from_str",
+            "signed/verifier.rs::take",
+            "signed/verifier.rs::take_fresh",
+            "signed/verifier.rs::check_link",
+        ],
     },
     #[cfg(feature = "signed")]
     Target {
@@ -226,6 +231,7 @@ pub const TARGETS: &[Target] = &[
         entries: &[
             "signed/key.rs::from_str",
             "signed/key.rs::from_jwk",
+            "signed/proof.rs::verify",
             "signed/base58.rs::decode",
             "signed/target.rs::check_origin",
             "signed/target.rs::segments",

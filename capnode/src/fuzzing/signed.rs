@@ -33,9 +33,11 @@ pub fn signed_document(data: &[u8]) {
     assert_eq!(link.to_string().parse(), Ok(link));
 }
 
-/// A key, a target, an origin or a time: each has one way to be written.
+/// A key, a target, an origin or a time: each has one way to be written. A signature of nobody is refused.
 pub fn signed_names(data: &[u8]) {
     let Some(text) = text(data) else { return };
+    let nobody = SecretKey::from_seed(&[1; 32]).public_key();
+    assert!(nobody.verify(b"what nobody has signed", text).is_err(), "{text}");
     if let Ok(key) = text.parse::<PublicKey>() {
         assert_eq!(key.to_string(), text);
     }
