@@ -83,8 +83,8 @@ impl Caller {
         &self.0.peer.certificates
     }
 
-    /// Returns `true` if the connection is encrypted by TLS, as far as this program knows: not if something before it takes
-    /// the encryption off.
+    /// Returns `true` if a listener of this program has accepted the connection by TLS. `false` for all others: if
+    /// something before it takes the encryption off, and if this program has opened it.
     pub fn is_encrypted(&self) -> bool {
         self.0.peer.encrypted
     }

@@ -99,6 +99,10 @@ test("only the window and the origin that were named are heard", async () => {
   assert.equal(await run("hears", other, other, "friend"), 0);
 });
 
+test("a stranger's message that cannot be read here ends nothing", async () => {
+  assert.deepEqual(await run("survives", other, ours), ["alive", 1]);
+});
+
 test("only a document of the origin that was named is told", async () => {
   assert.notEqual(await run("tells", other, other), 0);
   assert.equal(await run("tells", other, ours), 0);

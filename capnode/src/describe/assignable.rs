@@ -37,7 +37,14 @@ pub(super) fn assignable(sides: [&Description; 2], questions: Vec<Question>) -> 
     if questions.is_empty() {
         return Vec::new();
     }
-    let answers = program(sides, &questions).and_then(|(text, first)| Ok((refused(&text)?, first)));
+    let answers = program(sides, &questions).and_then(|(text, first)| {
+        let refused = refused(&text)?;
+        // A type that is not known would fit everything.
+        match refused.iter().find(|(line, _)| *line < first) {
+            Some((_, why)) => Err(format!("the types do not compile: {why}")),
+            None => Ok((refused, first)),
+        }
+    });
     let all = questions.into_iter().enumerate();
     let reported = all.filter_map(|(at, question)| {
         let Question { sent, read, place, .. } = question;

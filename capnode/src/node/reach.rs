@@ -8,14 +8,15 @@ use super::Node;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::interface::client::Client;
-use crate::signed::{Link, PublicKey, Signer};
+use crate::signed::{Link, PublicKey, Signer, Verifier};
 use crate::sturdy::Signed;
 use crate::transport::Address;
 
 /// What a program connects to for a signed reference. Who made that may have been a stranger, and has named the addresses.
 ///
 /// By default it connects only to public addresses, by `wss://`, to the host of the target, whose certificate has to be
-/// trusted. What is signed is sent to none but the owner's key that the reference names.
+/// trusted. Whoever answers has to reach the owner: a program in between can pass the owner's nonce on, and then has what
+/// is signed. Only `wss://` to the host of the target keeps it out.
 #[derive(Clone, Debug)]
 #[must_use = "`redeem` uses it"]
 pub struct Reach {
@@ -39,8 +40,8 @@ impl Default for Reach {
 }
 
 impl Reach {
-    /// Redeems references of this owner alone, and connects for them to any host, and by `tcp://`, `ws://` and `unix:` as
-    /// well: whoever answers has to prove that it has the key.
+    /// Redeems references of this owner alone, and connects for them to any host that the owner has signed, and by `tcp://`
+    /// and `ws://` as well; by `unix:` with [`private`](Self::private).
     pub fn owner(mut self, key: PublicKey) -> Self {
         self.owner = Some(key);
         self
@@ -78,15 +79,23 @@ impl Reach {
         now: SystemTime,
     ) -> Result<C, Error> {
         let all = async {
-            let connection = self.connect(signed.link()).await?;
+            let connection = self.connect(signed.link(), now).await?;
             signed.redeem(&connection.index(), signer, now).await
         };
-        let late = |_| Error::new(ErrorKind::Timeout, "the owner was not reached in time");
+        let late =
+            |_| Error::new(ErrorKind::Timeout, "the reference was not redeemed in time: see `Reach::time`");
         crate::runtime::timeout(self.time, all).await.map_err(late)?
     }
 
-    async fn connect(&self, link: &Link) -> Result<Connection, Error> {
-        let mut last = Error::new(ErrorKind::Refused, "the owner has no address that may be reached");
+    async fn connect(&self, link: &Link, now: SystemTime) -> Result<Connection, Error> {
+        if let Some(owner) = self.owner {
+            self.check_owner(link, owner, now)?;
+        }
+        let mut last = Error::new(
+            ErrorKind::Refused,
+            "none of the owner's addresses may be reached: `Reach::owner` allows other hosts and transports, and \
+             `Reach::private` private networks",
+        );
         for url in link.endpoints() {
             if !url.parse().is_ok_and(|address| self.allows(link, &address)) {
                 continue;
@@ -102,10 +111,26 @@ impl Reach {
         Err(last)
     }
 
+    /// Checks that the owner has signed the addresses, before any of them is used.
+    fn check_owner(&self, link: &Link, owner: PublicKey, now: SystemTime) -> Result<(), Error> {
+        let refused = |why: String| Error::new(ErrorKind::Refused, why);
+        if owner.to_string() != link.owner() {
+            let named = link.owner();
+            return Err(refused(format!("the reference is of {named}, and `Reach::owner` names another")));
+        }
+        let verifier = Verifier::new(owner, link.origin(), now);
+        let checked =
+            verifier.and_then(|verifier| verifier.longest(Duration::MAX).check_link(&link.to_string(), now));
+        checked.map(drop).map_err(|refusal| refused(refusal.to_string()))
+    }
+
     fn allows(&self, link: &Link, address: &Address) -> bool {
-        if let Some(owner) = &self.owner {
-            return owner.to_string() == link.owner()
-                && (self.private || !matches!(address, Address::Unix(_)));
+        if self.owner.is_some() {
+            return match address {
+                Address::Http { .. } => false,
+                Address::Unix(_) => self.private,
+                _ => true,
+            };
         }
         let name = |host: &str| host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned();
         let of_target = link.origin().strip_prefix("https://");

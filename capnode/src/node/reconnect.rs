@@ -145,8 +145,8 @@ impl<C: FromCap + FromConnection + 'static> Reconnecting<C> {
     /// Sets the time between attempts. It begins at about `least` and doubles with each failure up to `most`, and is chosen
     /// at random between half of it and all. Default 100 milliseconds to 30 seconds.
     ///
-    /// A connection that lasts less than `least` counts as a failure, and after failures so does one that lasts less than
-    /// twice the time that it has come to.
+    /// A connection that lasts less than `least` counts as a failure. After failures, so does one that lasts less than twice
+    /// the present pause, or less than `most` if that is shorter.
     pub fn backoff(mut self, least: Duration, most: Duration) -> Self {
         self.backoff = (least, most.max(least));
         self

@@ -249,7 +249,8 @@ impl Admissions {
             let this = this.upgrade().ok_or_else(|| refusal("the owner is gone"))?;
             let now = (this.clock)();
             let _counting = lock(&this.counting);
-            for (counter, most, period) in &counters {
+            // The narrowest first: if it refuses, the wider ones have lost nothing.
+            for (counter, most, period) in counters.iter().rev() {
                 if !counter.count(&*this.store, *most, *period, now)? {
                     return Err(refusal(format!("the {most} calls that are allowed have been made")));
                 }

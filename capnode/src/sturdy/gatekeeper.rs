@@ -31,7 +31,7 @@ pub trait Gatekeeper {
     async fn invoke(&self, invocation: &str) -> Result<Value, Error>;
 
     /// Returns a nonce for the next invocation, which has to carry it over a connection that is not encrypted. The answer
-    /// shows that it comes from the owner. `nonce` is one of the caller's, of 16 to 128 letters and digits.
+    /// shows that it comes from the owner. `nonce` is one of the caller's, of 16 to 128 printable characters of ASCII, without spaces.
     async fn challenge(&self, nonce: &str) -> Result<Challenge, Error>;
 
     /// Takes back the link of a signed invocation of the action `revoke`, or one below it that is its argument, with all that
@@ -130,10 +130,11 @@ impl Owner {
     /// Returns the target of the permit behind the limits of all its links.
     async fn permitted(&self, permit: &Permit) -> Result<Cap, Refusal> {
         let id = permit.root.rsplit('/').next().unwrap_or_default();
-        if self.url(id).ok().as_deref() != Some(&permit.root) {
+        let kept = self.kept(id)?;
+        if permit.root != format!("{}/{id}", self.documents()?.verifier.origin()) {
             return Err(Rule::Object.broken());
         }
-        let mut cap = self.restore(&self.kept(id)?)?;
+        let mut cap = self.restore(&kept)?;
         for name in &permit.path {
             cap = cap.get::<Cap>(name).await.map_err(Refusal::owner)?;
             if matches!(cap.ref_kind(), RefKind::Function) {

@@ -143,14 +143,16 @@ impl Place {
     /// Moves messages until either side ends.
     async fn carry(self, arrivals: Arrivals, mut departures: UnboundedReceiver<Message>) {
         let Place { hears, is_from_peer, post, start, close } = self;
+        let is_from_peer: Rc<dyn Fn(&MessageEvent) -> bool> = is_from_peer.into();
         let hears_strings = Rc::new(Cell::new(false));
         let on_message = {
             let (arrivals, hears_strings) = (arrivals.clone(), hears_strings.clone());
+            let is_from_peer = is_from_peer.clone();
             Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-                let value = event.data();
                 if !is_from_peer(&event) {
                     return;
                 }
+                let value = event.data();
                 if value.is_null() {
                     arrivals.close_channel();
                     return;
@@ -162,7 +164,10 @@ impl Place {
                 let _unwanted = arrivals.unbounded_send(text);
             })
         };
-        let on_error = Closure::<dyn FnMut()>::new(move || {
+        let on_error = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            if !is_from_peer(&event) {
+                return;
+            }
             let error = ReceiveError::Invalid("the message could not be cloned here".to_owned());
             let _unwanted = arrivals.unbounded_send(Err(error));
         });

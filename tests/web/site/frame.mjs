@@ -18,5 +18,7 @@ await rust.load();
 if (role === "serve") rust.serve_window(window.parent, parent).then(tell, (error) => tell(String(error)));
 if (role === "call") rust.call_window(window.parent, parent, dialect).then(tell, (error) => tell(String(error)));
 if (role === "q") Connection(windowPort(window.parent, parent), qGreeter());
+// A module does not go to another agent, where the message is an error.
+if (role === "garbage") window.parent.postMessage(new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])), "*");
 if (role === "stranger") window.parent.postMessage(hello, "*");
 tell("ready");

@@ -122,6 +122,16 @@ window.tests = {
     await count(stranger, origin);
     return rust.greeted() - before;
   },
+  // What becomes of a connection with a frame of `said` if one of `origin` posts what cannot be read here.
+  survives: async (origin, said) => {
+    const friend = await open(said, "none");
+    const ended = rust.serve_window(friend.window, said);
+    let errors = 0;
+    window.addEventListener("messageerror", () => { errors += 1; });
+    const stranger = await open(origin, "garbage");
+    const alive = count(stranger, origin).then(() => "alive");
+    return [await Promise.race([ended, alive]), errors];
+  },
   // How many messages a frame of `origin` gets if this page calls it as one of `said`.
   tells: async (origin, said) => {
     const frame = await open(origin, "none");

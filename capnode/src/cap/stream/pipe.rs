@@ -152,8 +152,13 @@ impl Pipe {
         // The former waker, which is user code, is dropped after the guard.
         let mut waker = Some(cx.waker().clone());
         let state = &mut *lock(&self.0);
-        if state.items.len() < most && state.end.is_none() && state.cancelled.is_none() {
+        let ended = state.end.is_some() || state.cancelled.is_some();
+        if !ended && state.items.len() < most {
             return Poll::Ready(());
+        }
+        if ended {
+            // Nobody would wake it.
+            waker = None;
         }
         std::mem::swap(&mut state.writer, &mut waker);
         Poll::Pending
