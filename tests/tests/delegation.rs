@@ -112,3 +112,20 @@ async fn all_of_it_has_one_deadline() {
     let reach = Reach::default().owner(key(1).public_key()).private().time(Duration::from_millis(50));
     assert_eq!(redeem(&reach, &carols).await.unwrap_err().kind(), ErrorKind::Timeout);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_the_owner_has_not_signed_is_not_used() {
+    let stranger = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = stranger.local_addr().unwrap();
+    let place = place("tcp://127.0.0.1:0").await;
+    let address = place.listener.url();
+    let (_, carols) = place.delegated(&address).await;
+    let reach = Reach::default().owner(key(1).public_key()).private();
+    redeem(&reach, &carols).await.unwrap();
+    let changed = carols.to_string().replace(&address, &format!("tcp://{there}"));
+    let changed: Signed<NoteClient> = changed.parse().unwrap();
+    assert_eq!(redeem(&reach, &changed).await.unwrap_err().kind(), ErrorKind::Refused);
+    // The first that comes there is this one.
+    let own = tokio::net::TcpStream::connect(there).await.unwrap();
+    assert_eq!(stranger.accept().await.unwrap().1, own.local_addr().unwrap());
+}

@@ -248,6 +248,21 @@ async fn a_count_is_shared_and_outlives_the_owner() {
 }
 
 #[tokio::test]
+async fn refused_calls_of_a_narrower_text_leave_the_wider_one_its_count() {
+    let place = place(Arc::default());
+    let wide = place.owner.keep("note", b"").unwrap().with(&Caveat::Count(3)).unwrap();
+    let narrow = place.redeem(&wide.with(&Caveat::Count(1)).unwrap()).await.unwrap();
+    narrow.erase().await.unwrap();
+    for _ in 0..5 {
+        narrow.erase().await.unwrap_err();
+    }
+    let wide = place.redeem(&wide).await.unwrap();
+    wide.erase().await.unwrap();
+    wide.erase().await.unwrap();
+    assert_eq!(wide.erase().await.unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[tokio::test]
 async fn a_rate_begins_anew() {
     let place = place(Arc::default());
     let rate = Caveat::Rate { calls: 1, period: Duration::from_secs(60) };
