@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use super::caveat::Caveat;
 use super::counters::{Counter, seconds};
-use super::mac::{Tag, hex};
+use super::mac::Tag;
 use super::refusal::{Refusal, Rule};
+use super::revoked::{self, Revocation};
 use super::store::Store;
 use crate::cap::Cap;
 use crate::cap::membrane::{Border, Membrane};
@@ -17,9 +18,6 @@ use crate::policy::{self, Guard};
 use crate::runtime::{AbortHandle, start, wait};
 use crate::signed::Step;
 use crate::sync::{Mutex, OnDrop, lock};
-
-/// The most links below one of the owner's own that holders can have revoked at a time.
-const REVOKED: usize = 1024;
 
 pub(super) type ClockFn = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
@@ -73,8 +71,8 @@ pub(super) struct Admissions {
     pub(super) store: Box<dyn Store>,
     pub(super) clock: ClockFn,
     held: Mutex<Table>,
-    /// Is held while a counter is changed.
-    pub(super) counting: Mutex<()>,
+    /// Is held while a counter or the revocations are changed.
+    pub(super) changing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -88,7 +86,7 @@ type Alarm = Arc<Mutex<Option<AbortHandle>>>;
 
 impl Admissions {
     pub(super) fn new(store: Box<dyn Store>, clock: ClockFn) -> Arc<Self> {
-        Arc::new(Self { store, clock, held: Mutex::default(), counting: Mutex::default() })
+        Arc::new(Self { store, clock, held: Mutex::default(), changing: Mutex::default() })
     }
 
     pub(super) fn live(&self) -> Vec<Live> {
@@ -108,39 +106,23 @@ impl Admissions {
 
     /// Revokes what is named by a tag, and ends all that was given by it.
     pub(super) fn revoke(&self, tag: &Tag) -> Result<(), Error> {
-        self.store.put(&revoked(tag), &[])?;
+        self.store.put(&revoked::start(tag), &[])?;
         self.end_where(|held| held.tags.contains(tag));
         Ok(())
     }
 
     /// Revokes a link, with all that are below it, until it ends.
-    pub(super) fn revoke_until(&self, branch: &str, tag: &Tag, end: SystemTime) -> Result<(), Refusal> {
-        let kept = self.store.put(&ending(branch, tag), &seconds(end).to_be_bytes());
-        kept.and_then(|()| self.revoke(tag)).map_err(Refusal::owner)
-    }
-
-    /// Forgets revocations of links that have ended, and checks that holders of this branch may add another.
-    pub(super) fn check_room(&self, branch: &str) -> Result<(), Refusal> {
-        self.make_room(branch).map_err(Refusal::owner)?.then_some(()).ok_or_else(|| Rule::Quota.broken())
-    }
-
-    fn make_room(&self, branch: &str) -> Result<bool, Error> {
-        let start = format!("ending/{branch}/");
-        let names = self.store.names(&start)?;
-        let mut left = names.len();
-        for name in names.iter().filter(|_| names.len() >= REVOKED) {
-            let end = self.store.get(name)?.and_then(|end| end.try_into().ok()).map(u64::from_be_bytes);
-            if end.is_none_or(|end| end <= seconds((self.clock)())) {
-                self.store.remove(&format!("revoked/{}", &name[start.len()..]))?;
-                self.store.remove(name)?;
-                left -= 1;
-            }
+    pub(super) fn revoke_link(&self, link: &Revocation<'_>) -> Result<(), Refusal> {
+        {
+            let _changing = lock(&self.changing);
+            link.keep(&*self.store, seconds((self.clock)()))?;
         }
-        Ok(left < REVOKED)
+        self.end_where(|held| link.tags.last().is_some_and(|tag| held.tags.contains(tag)));
+        Ok(())
     }
 
     pub(super) fn is_revoked(&self, tag: &Tag) -> Result<bool, Refusal> {
-        Ok(self.store.get(&revoked(tag)).map_err(Refusal::owner)?.is_some())
+        Ok(!self.store.names(&revoked::start(tag)).map_err(Refusal::owner)?.is_empty())
     }
 
     /// Checks that its time is not over.
@@ -248,7 +230,7 @@ impl Admissions {
         policy::authorize(move |_| {
             let this = this.upgrade().ok_or_else(|| refusal("the owner is gone"))?;
             let now = (this.clock)();
-            let _counting = lock(&this.counting);
+            let _changing = lock(&this.changing);
             // The narrowest first: if it refuses, the wider ones have lost nothing.
             for (counter, most, period) in counters.iter().rev() {
                 if !counter.count(&*this.store, *most, *period, now)? {
@@ -271,12 +253,4 @@ fn only(names: Vec<String>) -> Guard {
         };
         if is_listed { Ok(()) } else { Err(policy::refused(call, "it is not among what may be called here")) }
     })
-}
-
-fn ending(branch: &str, tag: &Tag) -> String {
-    format!("ending/{branch}/{}", hex(tag))
-}
-
-fn revoked(tag: &Tag) -> String {
-    format!("revoked/{}", hex(tag))
 }

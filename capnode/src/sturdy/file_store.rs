@@ -4,14 +4,14 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::path::Path;
 
-use redb::{Builder, Database, StorageError, Table, TableDefinition};
+use redb::{Builder, Database, TableDefinition};
 
-use super::store::Store;
+use super::store::{Change, Store};
 use crate::error::Error;
 
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("capnode sturdy 1");
 
-/// A store in a file, by the embedded database redb. What was put is on the disk when `put` returns, so each call that a
+/// A store in a file, by the embedded database redb. What was written is on the disk when `write` returns, so each call that a
 /// counter counts waits for the disk.
 ///
 /// The file has the keys. On Unix it is made for its user alone.
@@ -31,17 +31,8 @@ impl FileStore {
         let file = options.open(path).map_err(redb::Error::from).map_err(failed)?;
         let store = Self(Builder::new().create_file(file).map_err(failed)?);
         // Those who read find the table.
-        store.change(|_| Ok(()))?;
+        store.write(&[])?;
         Ok(store)
-    }
-
-    fn change(
-        &self,
-        change: impl FnOnce(&mut Table<'_, &'static str, &'static [u8]>) -> Result<(), StorageError>,
-    ) -> Result<(), Error> {
-        let write = self.0.begin_write().map_err(failed)?;
-        change(&mut write.open_table(VALUES).map_err(failed)?).map_err(failed)?;
-        write.commit().map_err(failed)
     }
 }
 
@@ -56,12 +47,18 @@ impl Store for FileStore {
         Ok(value.map(|value| value.value().to_owned()))
     }
 
-    fn put(&self, name: &str, value: &[u8]) -> Result<(), Error> {
-        self.change(|table| table.insert(name, value).map(drop))
-    }
-
-    fn remove(&self, name: &str) -> Result<(), Error> {
-        self.change(|table| table.remove(name).map(drop))
+    fn write(&self, changes: &[Change<'_>]) -> Result<(), Error> {
+        let write = self.0.begin_write().map_err(failed)?;
+        let mut table = write.open_table(VALUES).map_err(failed)?;
+        for (name, value) in changes {
+            let changed = match value {
+                Some(value) => table.insert(name, value).map(drop),
+                None => table.remove(name).map(drop),
+            };
+            changed.map_err(failed)?;
+        }
+        drop(table);
+        write.commit().map_err(failed)
     }
 
     fn names(&self, start: &str) -> Result<Vec<String>, Error> {

@@ -7,6 +7,7 @@ use super::counters::seconds;
 use super::documents::{Challenge, REDEEM, REVOKE, VERBS, branch, caveats, tag};
 use super::owner::Owner;
 use super::refusal::{Refusal, Rule};
+use super::revoked::Revocation;
 use super::text::Sturdy;
 use crate::cap::context::context;
 use crate::cap::{Cap, RefKind};
@@ -95,17 +96,18 @@ impl Owner {
     /// If the link is none of this owner's or has expired, or the store fails.
     pub fn revoke_link(&self, link: &Link) -> Result<(), Error> {
         let links = self.check_link(&link.to_string())?;
-        Ok(self.end_link(&links)?)
+        Ok(self.end_link(&links, 0)?)
     }
 
     fn check_link(&self, link: &str) -> Result<Vec<Step>, Refusal> {
         self.documents()?.verifier.check_link(link, self.now()).map_err(Refusal::of_document)
     }
 
-    fn end_link(&self, links: &[Step]) -> Result<(), Refusal> {
+    /// Revokes the last of the links for the holder of one of the first, so many, or the owner.
+    fn end_link(&self, links: &[Step], by: usize) -> Result<(), Refusal> {
         let Some(last) = links.last() else { return Ok(()) };
-        let admissions = self.admissions();
-        admissions.revoke_until(&branch(links), &tag(&last.name, None), last.expires)
+        let tags: Vec<_> = links.iter().map(|link| tag(&link.name, None)).collect();
+        self.admissions().revoke_link(&Revocation { tags: &tags, by, end: seconds(last.expires) })
     }
 
     /// Takes an invocation of an action, once, with a nonce where anybody can read along.
@@ -188,8 +190,7 @@ impl Owner {
         if !own.eq(links.iter().take(permit.links.len()).map(|link| &link.name)) {
             return Err(Rule::Link.broken());
         }
-        self.admissions().check_room(&branch(&links))?;
-        self.end_link(&links)
+        self.end_link(&links, permit.links.len())
     }
 }
 

@@ -72,6 +72,7 @@ mod mac;
 mod owner;
 mod reference;
 mod refusal;
+mod revoked;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -86,5 +87,5 @@ pub use self::gatekeeper::{Gatekeeper, GatekeeperClient};
 pub use self::owner::{Kept, Owner, OwnerBuilder};
 pub use self::reference::Signed;
 pub use self::refusal::{Refusal, Rule};
-pub use self::store::{MemoryStore, Store};
+pub use self::store::{Change, MemoryStore, Store};
 pub use self::text::Sturdy;

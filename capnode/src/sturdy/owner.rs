@@ -196,7 +196,7 @@ impl Owner {
         let (store, admissions) = (self.store(), &self.0.admissions);
         store.remove(&record(id))?;
         admissions.end_where(|held| held.live.object == id);
-        let _counting = lock(&admissions.counting);
+        let _changing = lock(&admissions.changing);
         store.names(&counters::start(id))?.iter().try_for_each(|name| store.remove(name))
     }
 

@@ -6,6 +6,9 @@ use std::fmt;
 use crate::error::Error;
 use crate::sync::{Mutex, lock};
 
+/// A name with the value that it is to have in a [`Store`], or none if it is to be removed.
+pub type Change<'a> = (&'a str, Option<&'a [u8]>);
+
 /// What an owner keeps: values by names, such as the tables of an embedded database. With the feature `redb` there is one in a
 /// file, `FileStore`. It has the keys, so whoever reads it can
 /// make texts for every object.
@@ -19,19 +22,30 @@ pub trait Store: Send + Sync + 'static {
     /// If the store fails, as for the other methods.
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
 
+    /// Makes all of the changes, or none. A name that is to be removed and is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    fn write(&self, changes: &[Change<'_>]) -> Result<(), Error>;
+
     /// Sets the value of a name.
     ///
     /// # Errors
     ///
     /// If the store fails.
-    fn put(&self, name: &str, value: &[u8]) -> Result<(), Error>;
+    fn put(&self, name: &str, value: &[u8]) -> Result<(), Error> {
+        self.write(&[(name, Some(value))])
+    }
 
     /// Removes a name. One that is not there is no error.
     ///
     /// # Errors
     ///
     /// If the store fails.
-    fn remove(&self, name: &str) -> Result<(), Error>;
+    fn remove(&self, name: &str) -> Result<(), Error> {
+        self.write(&[(name, None)])
+    }
 
     /// Returns the names that begin with `start`.
     ///
@@ -46,12 +60,8 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
         (**self).get(name)
     }
 
-    fn put(&self, name: &str, value: &[u8]) -> Result<(), Error> {
-        (**self).put(name, value)
-    }
-
-    fn remove(&self, name: &str) -> Result<(), Error> {
-        (**self).remove(name)
+    fn write(&self, changes: &[Change<'_>]) -> Result<(), Error> {
+        (**self).write(changes)
     }
 
     fn names(&self, start: &str) -> Result<Vec<String>, Error> {
@@ -68,13 +78,14 @@ impl Store for MemoryStore {
         Ok(lock(&self.0).get(name).cloned())
     }
 
-    fn put(&self, name: &str, value: &[u8]) -> Result<(), Error> {
-        lock(&self.0).insert(name.to_owned(), value.to_owned());
-        Ok(())
-    }
-
-    fn remove(&self, name: &str) -> Result<(), Error> {
-        lock(&self.0).remove(name);
+    fn write(&self, changes: &[Change<'_>]) -> Result<(), Error> {
+        let mut values = lock(&self.0);
+        for (name, value) in changes {
+            match value {
+                Some(value) => values.insert((*name).to_owned(), (*value).to_owned()),
+                None => values.remove(*name),
+            };
+        }
         Ok(())
     }
 

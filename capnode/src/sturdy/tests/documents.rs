@@ -1,5 +1,6 @@
 //! Signed documents at the gatekeeper.
 
+use super::revoked::Revocation;
 use super::*;
 use crate::signed::{self, Delegation, Invocation, Link, SecretKey, Signer as _, Verifier};
 
@@ -215,23 +216,78 @@ async fn a_holder_revokes_its_link_and_those_below() {
     assert!(office.place.owner.clone().revoke_by(&text).await.is_err());
 }
 
+/// Has one of links revoked, of which each is named by a number, by the holder of one of the first.
+fn revoke(office: &Office, path: &[u32], by: usize, end: u64) -> Result<(), Rule> {
+    let tag = |number: &u32| {
+        let mut tag = [0; 32];
+        tag[..4].copy_from_slice(&number.to_be_bytes());
+        tag
+    };
+    let tags: Vec<_> = path.iter().map(tag).collect();
+    let link = Revocation { tags: &tags, by, end };
+    office.place.owner.admissions().revoke_link(&link).map_err(|refusal| refusal.rule())
+}
+
+/// Returns how many revocations are kept.
+fn kept(office: &Office) -> usize {
+    let names = |start| office.place.owner.admissions().store.names(start).unwrap().len();
+    assert_eq!(names("ending/"), names("revoked/"));
+    names("ending/")
+}
+
 #[tokio::test]
 async fn revocations_by_holders_are_bounded_and_end_with_their_links() {
     let office = office();
-    let admissions = office.place.owner.admissions();
-    for number in 0..1024_u32 {
-        admissions.check_room("branch").unwrap();
-        let mut tag = [7; 32];
-        tag[..4].copy_from_slice(&number.to_be_bytes());
-        admissions.revoke_until("branch", &tag, at(1000 + u64::from(number))).unwrap();
+    for link in 0..512 {
+        revoke(&office, &[1, 2, 100 + link], 2, 1500 + u64::from(link)).unwrap();
     }
-    *lock(&office.place.now) = at(999);
-    assert_eq!(admissions.check_room("branch").unwrap_err().rule(), Rule::Quota);
-    admissions.check_room("another").unwrap();
-    *lock(&office.place.now) = at(1001);
-    admissions.check_room("branch").unwrap();
-    assert_eq!(admissions.store.names("revoked/").unwrap().len(), 1022);
-    assert_eq!(admissions.store.names("ending/").unwrap().len(), 1022);
+    *lock(&office.place.now) = at(1499);
+    assert_eq!(revoke(&office, &[1, 2, 3], 2, 3000), Err(Rule::Quota));
+    // Another holder of the branch, until there are too many of all, and one of another branch.
+    for link in 0..512 {
+        revoke(&office, &[1, 3, 100 + link], 2, 3000).unwrap();
+    }
+    assert_eq!(revoke(&office, &[1, 4, 5], 2, 3000), Err(Rule::Quota));
+    revoke(&office, &[2, 4, 5], 2, 3000).unwrap();
+    *lock(&office.place.now) = at(1501);
+    revoke(&office, &[1, 4, 5], 2, 3000).unwrap();
+    assert_eq!(kept(&office), 1024);
+}
+
+#[tokio::test]
+async fn holders_below_do_not_keep_those_above_from_revoking() {
+    let office = office();
+    // Those of links with two above have filled what there is for them, and those further down as well.
+    for link in 0..1024 {
+        revoke(&office, &[1, link / 512, 1000 + link], 2, 3000).unwrap();
+        revoke(&office, &[1, 0, 2 + link / 512, 1000 + link], 3, 3000).unwrap();
+    }
+    assert_eq!(revoke(&office, &[1, 0, 2, 3], 2, 3000), Err(Rule::Quota));
+    // What lies below goes, and so there is room for others.
+    revoke(&office, &[1, 0, 2], 1, 3000).unwrap();
+    assert_eq!(kept(&office), 2048 - 512 + 1);
+    revoke(&office, &[1, 0], 1, 3000).unwrap();
+    assert_eq!(kept(&office), 513);
+    revoke(&office, &[1, 4, 5], 2, 3000).unwrap();
+    revoke(&office, &[1], 1, 3000).unwrap();
+    assert_eq!(kept(&office), 1);
+    revoke(&office, &[1], 0, 3000).unwrap();
+}
+
+#[tokio::test]
+async fn a_link_of_which_another_of_the_name_ends_earlier_stays_revoked() {
+    let office = office();
+    let links = [[1, 2, 3], [1, 4, 3]];
+    revoke(&office, &links[0], 1, 3000).unwrap();
+    revoke(&office, &links[0], 1, 2000).unwrap();
+    revoke(&office, &links[1], 1, 2000).unwrap();
+    *lock(&office.place.now) = at(2500);
+    for link in 0..512 {
+        let _ended_ones_go = revoke(&office, &[1, 100 + link], 1, 2001);
+    }
+    let mut tag = [0; 32];
+    tag[3] = 3;
+    assert!(office.place.owner.admissions().is_revoked(&tag).unwrap());
 }
 
 #[tokio::test]

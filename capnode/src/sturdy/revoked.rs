@@ -1,0 +1,96 @@
+//! Revocations of links, which are kept until the links have ended.
+
+use std::collections::BTreeSet;
+
+use super::mac::{Tag, hex};
+use super::refusal::{Refusal, Rule};
+use super::store::{Change, Store};
+use crate::error::Error;
+
+/// The most links that the holder of one link can have revoked at a time.
+const OF_HOLDER: usize = 512;
+
+/// The most that all holders of one branch with as many links above them can have revoked at a time. Those further down have
+/// room of their own, so they cannot fill it.
+const OF_DEPTH: usize = 1024;
+
+/// The most links of a chain.
+const LINKS: usize = 10;
+
+/// A link that is to be revoked.
+///
+/// The store has it twice: by the tag, for those who ask, and by the place, which says who has revoked it and what is above.
+pub(super) struct Revocation<'a> {
+    /// The tags of all links of its chain, its own as the last.
+    pub(super) tags: &'a [Tag],
+    /// The number of them that are above the one who revokes it, with the link that it holds: none for the owner.
+    pub(super) by: usize,
+    /// The seconds when it has ended.
+    pub(super) end: u64,
+}
+
+impl Revocation<'_> {
+    /// Keeps it, and forgets those of links below, which are as good as revoked. Nobody else does so meanwhile.
+    pub(super) fn keep(&self, store: &dyn Store, now: u64) -> Result<(), Refusal> {
+        let path = path(self.tags);
+        let mut gone = BTreeSet::new();
+        for by in 0..LINKS {
+            gone.extend(places(store, &format!("{by}/{path}/"))?);
+        }
+        if self.by > 0 {
+            self.make_room(store, now, &mut gone)?;
+        }
+        let place = format!("{}/{path}", self.by);
+        let end = end(store, &place)?.unwrap_or_default().max(self.end).to_be_bytes();
+        let gone: Vec<_> = gone.iter().flat_map(|place| rows(place)).collect();
+        let [ending, revoked] = rows(&place);
+        let mut changes: Vec<Change<'_>> = gone.iter().map(|name| (name.as_str(), None)).collect();
+        changes.extend([(ending.as_str(), Some(&end[..])), (revoked.as_str(), Some(&[]))]);
+        store.write(&changes).map_err(Refusal::owner)
+    }
+
+    /// Checks that its holder may have another one revoked. If there are too many, those of links that have ended go.
+    fn make_room(&self, store: &dyn Store, now: u64, gone: &mut BTreeSet<String>) -> Result<(), Refusal> {
+        let [branch, own] = [1, self.by].map(|links| format!("{}/{}", self.by, path(&self.tags[..links])));
+        let mut kept = places(store, &branch)?;
+        kept.retain(|place| !gone.contains(place));
+        let is_full = |kept: &[String]| {
+            kept.len() >= OF_DEPTH || kept.iter().filter(|place| place.starts_with(&own)).count() >= OF_HOLDER
+        };
+        if is_full(&kept) {
+            for place in &kept {
+                if end(store, place)?.is_none_or(|end| end <= now) {
+                    gone.insert(place.clone());
+                }
+            }
+            kept.retain(|place| !gone.contains(place));
+        }
+        if is_full(&kept) { Err(Rule::Quota.broken()) } else { Ok(()) }
+    }
+}
+
+/// Returns how the names of a tag's revocations begin. The name of one for good, of a text, is no longer.
+pub(super) fn start(tag: &Tag) -> String {
+    format!("revoked/{}", hex(tag))
+}
+
+fn path(tags: &[Tag]) -> String {
+    tags.iter().map(|tag| hex(tag)).collect::<Vec<_>>().join("/")
+}
+
+/// Returns the places that begin with `start`.
+fn places(store: &dyn Store, start: &str) -> Result<Vec<String>, Refusal> {
+    let names = store.names(&format!("ending/{start}")).map_err(Refusal::owner)?;
+    Ok(names.into_iter().filter_map(|name| Some(name.strip_prefix("ending/")?.to_owned())).collect())
+}
+
+/// Returns the names under which a revocation is kept.
+fn rows(place: &str) -> [String; 2] {
+    let tag = place.rsplit('/').next().unwrap_or_default();
+    [format!("ending/{place}"), format!("revoked/{tag}/{place}")]
+}
+
+fn end(store: &dyn Store, place: &str) -> Result<Option<u64>, Refusal> {
+    let end: Result<_, Error> = store.get(&format!("ending/{place}"));
+    Ok(end.map_err(Refusal::owner)?.and_then(|end| end.try_into().ok()).map(u64::from_be_bytes))
+}
