@@ -283,6 +283,29 @@ async fn a_pipelined_result_that_is_there_by_the_deadline_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_on_a_pipelined_result_end_by_its_deadline_although_nobody_holds_it() {
+    let limit = Duration::from_millis(200);
+    for dialect in LANGUAGES {
+        let (station, _drops) = without_contexts(dialect).await;
+        let began = Instant::now();
+        let hanging = station.hang().timeout(limit).pipeline_cap();
+        let below = hanging.invoke::<()>("below", ()).pipeline_cap();
+        let calls = [hanging.invoke("below", ()), hanging.read::<()>(), below.read()];
+        let calls = calls.map(|call| tokio::spawn(call.into_future()));
+        // They are sent.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        drop((hanging, below));
+        for (at, call) in calls.into_iter().enumerate() {
+            let call = tokio::time::timeout(10 * limit, call).await.expect("it ends");
+            assert_eq!(call.unwrap().unwrap_err().kind(), ErrorKind::Timeout, "{dialect:?} {at}");
+            let took = Instant::now() - began;
+            assert!(took >= limit && took <= limit + Duration::from_millis(2), "{dialect:?} {at} {took:?}");
+        }
+        station.look().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipelined_call_that_waits_for_room_fails_at_its_deadline_and_is_not_made() {
     let (station, mut drops) = Stop::last();
     let (near, far) = tokio::io::duplex(1);

@@ -116,15 +116,12 @@ impl Entries {
         self.deadlines.as_ref().is_some_and(|deadlines| deadlines.has_failed(result.id()))
     }
 
-    /// Returns the calls that a deadline ends: the one that has it, or those that were made on the result that it reads.
+    /// Returns the calls that a deadline ends: the one that has it, and those that were made on the result that it reads.
     pub(super) fn take_late(&mut self, call: Id) -> Vec<Id> {
-        let mut late = vec![call];
-        if let (Some(Question::Result(result)), Some(deadlines)) =
-            (self.calls.get(&call), &mut self.deadlines)
-        {
-            late.append(&mut deadlines.fail(*result));
+        match (self.calls.get(&call), &mut self.deadlines) {
+            (Some(Question::Result(result)), Some(deadlines)) => deadlines.fail(*result),
+            _ => vec![call],
         }
-        late
     }
 
     /// Removes and returns all receivers of answers and of outcomes.

@@ -269,7 +269,13 @@ impl Link {
         if !goes_on && state.session.last_run().is_some() {
             return Err(peer_draining());
         }
-        self.batch.as_ref().map_or(Ok(()), |batch| batch.check_call(awaits))
+        if let Some(batch) = &self.batch {
+            return batch.check_call(awaits);
+        }
+        // Once no result can fail, calls need no look at them.
+        let may_fail = state.entries.deadlines.as_ref().is_some_and(|deadlines| deadlines.has_results());
+        self.restricted.store(may_fail || state.session.last_run().is_some(), Ordering::SeqCst);
+        Ok(())
     }
 
     /// Converts arguments to those that the peer's language can express. None of their streams may have gone to a peer.

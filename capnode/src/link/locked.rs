@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::deadlines::Deadline;
 use super::effects::{Effect, Effects};
 use super::late;
 use super::lifecycle::peer_draining;
@@ -119,8 +120,9 @@ impl Link {
             let release = state.session.drop_import(id);
             state.say_all(release);
             state.entries.drop_import(id, effects);
-            if let Some(read) = state.entries.deadlines.as_mut().and_then(|deadlines| deadlines.forget(id)) {
-                state.drop_call(read);
+            if let Some(deadlines) = &mut state.entries.deadlines {
+                deadlines.remove(Deadline::Own(id));
+                state.drop_unneeded();
             }
             if let Some(batch) = &self.batch {
                 batch.use_result(id);

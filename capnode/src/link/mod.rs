@@ -161,8 +161,8 @@ pub(crate) struct Link {
     checks_first: AtomicBool,
     /// `true` once the session has ended. Set under the lock, and read without.
     ended: AtomicBool,
-    /// `true` if not every call of this side can be made: in a batch, once the peer drains, and after the end. Set under
-    /// the lock.
+    /// `true` if not every call of this side can be made: in a batch, as long as results may fail by deadlines, once the
+    /// peer drains, and after the end. Set under the lock.
     restricted: AtomicBool,
     /// `true` if the end may not take any time.
     #[cfg(feature = "host")]

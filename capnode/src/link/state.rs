@@ -90,7 +90,19 @@ impl State {
     pub(super) fn drop_call(&mut self, id: Id) -> Option<Question> {
         let release = self.session.drop_call(id);
         self.say_all(release);
-        self.entries.take_question(id)
+        let caller = self.entries.take_question(id);
+        self.drop_unneeded();
+        caller
+    }
+
+    /// Gives up the reads of results that nothing needs any more.
+    pub(super) fn drop_unneeded(&mut self) {
+        while let Some(read) = self.entries.deadlines.as_mut().and_then(|deadlines| deadlines.take_unneeded())
+        {
+            let release = self.session.drop_call(read);
+            self.say_all(release);
+            let _nobody = self.entries.take_question(read);
+        }
     }
 
     /// Takes back the references in a call that was not written: they have not been lent.

@@ -2,6 +2,7 @@
 //! of a node, and a session without an index. All others are in `tests/semantics`.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::pool::Pool;
 use super::{Link, LinkConfig};
@@ -9,6 +10,7 @@ use super::{Link, LinkConfig};
 use crate::Object;
 use crate::cap::data::index;
 use crate::session::Side;
+use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 use crate::{Cap, Func, Limits, Value};
 
@@ -55,6 +57,25 @@ fn without_an_index_every_use_of_it_fails_and_the_session_goes_on() {
             r#"["reject",2,["error","Error","This connection has no main object."]]"#,
         ]
     );
+}
+
+#[test]
+fn calls_look_for_results_that_may_fail_only_as_long_as_there_are_any() {
+    let link = accepting(None);
+    link.receive(r#"["stream",["pipeline",0,["x"],[]]]"#);
+    let index = link.peer_index();
+    let restricted = || {
+        index.invoke::<()>("y", ()).send().unwrap();
+        link.restricted.load(Ordering::SeqCst)
+    };
+    assert!(!restricted());
+    let result = index.invoke::<()>("x", ()).timeout(Duration::from_secs(60)).pipeline_cap();
+    assert!(restricted());
+    // The number of the call after it, which reads its result.
+    link.receive(r#"["resolve",3,1]"#);
+    assert!(!restricted());
+    result.invoke::<()>("z", ()).send().unwrap();
+    assert!(!restricted());
 }
 
 #[cfg(feature = "host")]
