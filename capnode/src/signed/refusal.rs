@@ -43,7 +43,7 @@ pub enum Rule {
     Challenge,
     /// It is used once.
     Replay,
-    /// One key invokes only so often at a time.
+    /// One key invokes only so often at a time, and all whose links come from one key of the owner's choice together.
     Quota,
     /// No link of it is revoked.
     Revoked,

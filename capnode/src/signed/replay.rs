@@ -9,14 +9,17 @@ use super::time::Millis;
 /// The most invocations of one key that are remembered at a time.
 const OF_KEY: usize = 1024;
 
-/// The most invocations that are remembered at a time.
-const OF_ALL: usize = 65_536;
+/// The most invocations that are remembered at a time of all whose links come from one that the owner gave to the same key. So
+/// who delegates to many keys of its own can keep out those below it, and no others.
+const OF_BRANCH: usize = 8192;
 
 /// How far an invocation may be ahead of its owner's clock.
 const AHEAD: Millis = 10_000;
 
 /// An invocation, as far as it is remembered.
 pub(super) struct Made<'t> {
+    /// The key to which the owner itself has given the first link.
+    pub(super) branch: &'t str,
     pub(super) key: &'t str,
     pub(super) id: &'t str,
     pub(super) created: Millis,
@@ -29,13 +32,22 @@ pub(super) struct Replays {
     /// Since when no other process has taken any.
     since: Millis,
     known: HashMap<String, BTreeSet<String>>,
-    /// When each may be forgotten, in order.
-    ends: BTreeSet<(Millis, String, String)>,
+    of_branches: HashMap<String, usize>,
+    /// Each with the time until which it is remembered, in order.
+    ends: BTreeSet<Entry>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    end: Millis,
+    branch: String,
+    key: String,
+    id: String,
 }
 
 impl Replays {
     pub(super) fn new(since: Millis) -> Self {
-        Self { since, known: HashMap::new(), ends: BTreeSet::new() }
+        Self { since, known: HashMap::new(), of_branches: HashMap::new(), ends: BTreeSet::new() }
     }
 
     /// Checks that an invocation of this age may be taken, and was not. One with a nonce that the owner gave just now is
@@ -54,8 +66,11 @@ impl Replays {
         if of_key.is_some_and(|ids| ids.contains(of.id)) {
             return Err(Rule::Replay.broken(format!("`{}` was used before", of.id)));
         }
-        if of_key.is_some_and(|ids| ids.len() >= OF_KEY) || self.ends.len() >= OF_ALL {
-            return Err(Rule::Quota.broken(format!("`{}`, or all keys, have made too many", of.key)));
+        let of_branch = self.of_branches.get(of.branch);
+        if of_key.is_some_and(|ids| ids.len() >= OF_KEY) || of_branch.is_some_and(|made| *made >= OF_BRANCH) {
+            return Err(
+                Rule::Quota.broken(format!("`{}`, or all below `{}`, made too many", of.key, of.branch))
+            );
         }
         Ok(())
     }
@@ -63,17 +78,26 @@ impl Replays {
     /// Takes an invocation, unless it was taken meanwhile.
     pub(super) fn insert(&mut self, of: &Made<'_>, now: Millis) -> Result<(), Refusal> {
         self.check(of, now)?;
-        self.known.entry(of.key.to_owned()).or_default().insert(of.id.to_owned());
-        self.ends.insert((of.created.saturating_add(SKEW), of.key.to_owned(), of.id.to_owned()));
+        let (branch, key, id) = (of.branch.to_owned(), of.key.to_owned(), of.id.to_owned());
+        self.known.entry(key.clone()).or_default().insert(id.clone());
+        *self.of_branches.entry(branch.clone()).or_default() += 1;
+        self.ends.insert(Entry { end: of.created.saturating_add(SKEW), branch, key, id });
         Ok(())
     }
 
     fn forget(&mut self, now: Millis) {
-        while self.ends.first().is_some_and(|(end, ..)| *end < now) {
-            let Some((_, key, id)) = self.ends.pop_first() else { break };
+        while self.ends.first().is_some_and(|entry| entry.end < now) {
+            let Some(Entry { branch, key, id, .. }) = self.ends.pop_first() else { break };
             let ids = self.known.get_mut(&key);
             if ids.is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
                 self.known.remove(&key);
+            }
+            let made = self.of_branches.get_mut(&branch);
+            if made.is_some_and(|made| {
+                *made -= 1;
+                *made == 0
+            }) {
+                self.of_branches.remove(&branch);
             }
         }
     }

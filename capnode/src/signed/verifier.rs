@@ -154,7 +154,8 @@ impl Verifier {
             return Err(Rule::Challenge.broken("it does not carry the nonce"));
         }
         let Proof { created, did, .. } = invoking.proof;
-        let made = Made { key: did, id: invoking.id, created, fresh };
+        let branch = invoking.chain.links.first().map_or("", |first| first.controller);
+        let made = Made { branch, key: did, id: invoking.id, created, fresh };
         lock(&self.replays).check(&made, now)?;
         check_revoked(&invoking.chain, &is_revoked)?;
         self.verify_chain(&invoking.chain)?;

@@ -497,24 +497,25 @@ fn what_was_made_before_the_memory_began_needs_a_nonce() {
 }
 
 #[test]
-fn a_key_invokes_so_often_at_a_time() {
+fn a_key_and_all_below_one_that_the_owner_chose_invoke_so_often_at_a_time() {
     let mut replays = Replays::new(0);
-    let mut take = |key: &str, id: usize, created| {
-        let made = Made { key, id: &id.to_string(), created, fresh: false };
+    let mut take = |branch: &str, key: &str, id: usize, created| {
+        let made = Made { branch, key, id: &id.to_string(), created, fresh: false };
         replays.insert(&made, created).map_err(|refusal| refusal.rule())
     };
     for id in 0..1024 {
-        assert_eq!(take("bob", id, 10_000), Ok(()));
+        assert_eq!(take("bob", "bob", id, 10_000), Ok(()));
     }
-    assert_eq!(take("bob", 1024, 10_000), Err(Rule::Quota));
-    assert_eq!(take("bob", 1024, 310_000), Err(Rule::Quota));
-    assert_eq!(take("bob", 1024, 310_001), Ok(()));
-    // All keys together.
-    for at in 1..65_536 {
-        assert_eq!(take(&format!("key {}", at / 1000), at, 310_001), Ok(()));
+    assert_eq!(take("bob", "bob", 1024, 10_000), Err(Rule::Quota));
+    assert_eq!(take("bob", "bob", 1024, 310_000), Err(Rule::Quota));
+    assert_eq!(take("bob", "bob", 1024, 310_001), Ok(()));
+    // All keys below Bob together, and nobody else.
+    for at in 1..8192 {
+        assert_eq!(take("bob", &format!("key {}", at / 1000), at, 310_001), Ok(()));
     }
-    assert_eq!(take("carol", 0, 310_001), Err(Rule::Quota));
-    assert_eq!(take("carol", 0, 610_002), Ok(()));
+    assert_eq!(take("bob", "dave", 0, 310_001), Err(Rule::Quota));
+    assert_eq!(take("carol", "dave", 0, 310_001), Ok(()));
+    assert_eq!(take("bob", "dave", 1, 610_002), Ok(()));
 }
 
 #[test]
