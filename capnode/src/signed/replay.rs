@@ -31,6 +31,8 @@ pub(super) struct Made<'t> {
 pub(super) struct Replays {
     /// Since when no other process has taken any.
     since: Millis,
+    /// The greatest time that there was. The clock may be set back, but what was forgotten is not known again.
+    latest: Millis,
     known: HashMap<String, BTreeSet<String>>,
     of_branches: HashMap<String, usize>,
     /// Each with the time until which it is remembered, in order.
@@ -47,15 +49,22 @@ struct Entry {
 
 impl Replays {
     pub(super) fn new(since: Millis) -> Self {
-        Self { since, known: HashMap::new(), of_branches: HashMap::new(), ends: BTreeSet::new() }
+        Self {
+            since,
+            latest: Millis::MIN,
+            known: HashMap::new(),
+            of_branches: HashMap::new(),
+            ends: BTreeSet::new(),
+        }
     }
 
     /// Checks that an invocation of this age may be taken, and was not. One with a nonce that the owner gave just now is
     /// `fresh`, whatever the clock of its maker says.
     pub(super) fn check(&mut self, of: &Made<'_>, now: Millis) -> Result<(), Refusal> {
-        self.forget(now);
+        self.latest = self.latest.max(now);
+        self.forget();
         let ahead = if of.fresh { SKEW } else { AHEAD };
-        if of.created > now.saturating_add(ahead) || of.created < now.saturating_sub(SKEW) {
+        if of.created > now.saturating_add(ahead) || of.created < self.latest.saturating_sub(SKEW) {
             return Err(Rule::Time.broken("the invocation was not made just now"));
         }
         // Until then another process may have taken one that is ahead of the clock.
@@ -85,8 +94,8 @@ impl Replays {
         Ok(())
     }
 
-    fn forget(&mut self, now: Millis) {
-        while self.ends.first().is_some_and(|entry| entry.end < now) {
+    fn forget(&mut self) {
+        while self.ends.first().is_some_and(|entry| entry.end < self.latest) {
             let Some(Entry { branch, key, id, .. }) = self.ends.pop_first() else { break };
             let ids = self.known.get_mut(&key);
             if ids.is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
