@@ -20,7 +20,7 @@ pub(super) struct Counter {
 impl Counter {
     pub(super) fn new(object: &str, branch: &str, tag: &Tag, until: Option<SystemTime>) -> Self {
         let start = format!("{}{branch}/", start(object));
-        Self { name: format!("{start}{}", hex(tag)), start, until: until.map_or(u64::MAX, seconds) }
+        Self { name: format!("{start}{}", hex(tag)), start, until: until.map_or(u64::MAX, ending) }
     }
 
     /// Counts one more, if there are fewer than `most`, within the present period if there is one. Nobody else counts
@@ -87,6 +87,13 @@ fn read(value: &[u8]) -> Option<[u64; 3]> {
     Some(numbers)
 }
 
+/// Returns the first second at which all has ended that ends at this time.
+pub(super) fn ending(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() + u64::from(since.subsec_nanos() > 0)
+}
+
+/// Returns the seconds that are over at this time.
 pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

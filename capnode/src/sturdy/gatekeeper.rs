@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::admit::Admission;
-use super::counters::seconds;
+use super::counters::{ending, seconds};
 use super::documents::{Challenge, REDEEM, REVOKE, VERBS, branch, caveats, tag};
 use super::owner::Owner;
 use super::refusal::{Refusal, Rule};
@@ -107,7 +107,7 @@ impl Owner {
     fn end_link(&self, links: &[Step], by: usize) -> Result<(), Refusal> {
         let Some(last) = links.last() else { return Ok(()) };
         let tags: Vec<_> = links.iter().map(|link| tag(&link.name, None)).collect();
-        self.admissions().revoke_link(&Revocation { tags: &tags, by, end: seconds(last.expires) })
+        self.admissions().revoke_link(&Revocation { tags: &tags, by, end: ending(last.expires) })
     }
 
     /// Takes an invocation of an action, once, with a nonce where anybody can read along.

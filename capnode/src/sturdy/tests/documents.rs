@@ -345,3 +345,17 @@ async fn a_signed_reference_travels_as_a_text_and_is_redeemed_at_its_owner_alone
     assert_eq!(refused.kind(), ErrorKind::Refused);
     assert!(lock(&other.refused).is_empty());
 }
+
+#[tokio::test]
+async fn what_is_kept_of_a_link_is_kept_to_the_end_of_its_last_second() {
+    let office = office();
+    *lock(&office.place.now) = at(1000) + Duration::from_millis(900);
+    let link = office.issue(&["redeem", "text"], Some(signed::Caveat::Count(1))).await;
+    office.redeem(&link, 2).await.unwrap().text().await.unwrap();
+    office.place.owner.revoke_link(&link).unwrap();
+    let store = &office.place.owner.admissions().store;
+    for start in ["ending/", "count/"] {
+        let kept = store.get(&store.names(start).unwrap()[0]).unwrap().unwrap();
+        assert!(kept.ends_with(&(1001 + DAY.as_secs()).to_be_bytes()), "{start}: {kept:?}");
+    }
+}
