@@ -7,10 +7,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
-
-const executablePath = process.env.CAPNODE_CHROMIUM ?? "/usr/bin/chromium";
-assert.ok(existsSync(executablePath), `no browser at ${executablePath}: install chromium, or name one in CAPNODE_CHROMIUM`);
+import { launch } from "./chromium.mjs";
 
 const here = import.meta.dirname;
 const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
@@ -34,11 +31,7 @@ before(async () => {
   program = spawn(join(here, "../../target/wasm/debug/server"), [ours], { stdio: ["pipe", "pipe", "inherit"] });
   printed = createInterface({ input: program.stdout });
   [url] = await once(printed, "line");
-  browser = await chromium.launch({
-    executablePath,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch();
   page = await open();
 });
 
