@@ -149,6 +149,7 @@ export function cases({ delegate, invoke, forge, keyOf }) {
     seat("an unknown member of a proof", ({ proof }) => (proof.note = "x")),
     last("an unknown member of an invocation", (invocation) => (invocation.note = "x")),
     room("nine addresses", (link) => (link["capnode:endpoints"] = Array(9).fill("tcp://x"))),
+    room("a property that a caveat above leaves out", (link) => (link["capnode:caveats"] = [{ methods: ["say"] }])),
     target("a dotted segment", "/../8"),
     target("an escaped dotted segment", "/%2e%2e/8"),
     target("an empty segment", "//seat"),

@@ -14,9 +14,10 @@ const MOST: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Caveat {
-    /// These methods alone may be called, by their names on the wire.
+    /// These methods and properties alone may be called and read, by their names on the wire: also by a narrower target, whose
+    /// segments name properties.
     Methods(Vec<String>),
-    /// Nothing may be called but what only reads.
+    /// Nothing may be called but what only reads. Properties may be read, so a target may be narrower.
     ReadOnly,
     /// At most so many calls in each period.
     Rate {

@@ -10,7 +10,7 @@ use super::document::{INVOCATION, Invoking};
 use super::key::Signer;
 use super::link::{Link, new_id, sign, text};
 use super::refusal::{Refusal, Rule};
-use super::target;
+use super::rules;
 use super::tree::Tree;
 
 /// An invocation that is to be made. It is good for one use.
@@ -89,9 +89,5 @@ pub(super) fn check(invoking: &Invoking<'_>) -> Result<(), Refusal> {
     if !tail.actions.contains(&invoking.action) {
         return Err(Rule::Action.broken(format!("`{}` does not allow `{}`", tail.id, invoking.action)));
     }
-    target::segments(invoking.target)?;
-    if target::below(invoking.target, tail.target).is_none() {
-        return Err(Rule::Target.broken(format!("`{}` is not below `{}`", invoking.target, tail.target)));
-    }
-    Ok(())
+    rules::check_below(invoking.target, tail.target, &invoking.chain.links)
 }

@@ -64,6 +64,7 @@
 //! | a fragment | [`Rule::Target`] |
 //! | a needless escape | [`Rule::Target`] |
 //! | a query | [`Rule::Target`] |
+//! | a property that a caveat above leaves out | [`Rule::Target`] |
 //! | a slash at the end | [`Rule::Target`] |
 //! | an empty segment | [`Rule::Target`] |
 //! | an escaped dotted segment | [`Rule::Target`] |

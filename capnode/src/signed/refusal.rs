@@ -23,7 +23,8 @@ pub enum Rule {
     Key,
     /// The type of its proofs is known here.
     Proof,
-    /// A target is below this owner's origin, in the one way in which it can be written, and never wider than its parent's.
+    /// A target is below this owner's origin, in the one way in which it can be written, and never wider than its parent's. It
+    /// names no property of that which the caveats of the links above do not let be read.
     Target,
     /// There are actions, and none that the parent has not.
     Action,

@@ -1,5 +1,6 @@
 //! The rules between a link and its parent, for those who make links and for those who take them.
 
+use super::caveat::Caveat;
 use super::document::{Chain, Fields};
 use super::refusal::{Refusal, Rule};
 use super::target;
@@ -16,18 +17,33 @@ pub(super) fn check_chain(chain: &Chain<'_>, owner: &str, longest: Millis) -> Re
     let root = root.ok_or_else(|| Rule::Target.broken(format!("`{}` is the root of nothing", chain.root)))?;
     target::segments(&root)?;
     let (mut controller, mut wider, mut parent) = (owner, root.as_str(), None);
-    for link in &chain.links {
+    for (at, link) in chain.links.iter().enumerate() {
         if link.proof.did != controller {
             return Err(Rule::Controller.broken(format!("`{}` was not given to who delegated it", link.id)));
         }
-        if target::below(link.target, wider).is_none() {
-            return Err(Rule::Target.broken(format!("`{}` is not below `{wider}`", link.target)));
-        }
+        check_below(link.target, wider, &chain.links[..at])?;
         check_times(link, longest)?;
         if let Some(parent) = parent {
             check_narrower(link, parent)?;
         }
         (controller, wider, parent) = (link.controller, link.target, Some(link));
+    }
+    Ok(())
+}
+
+/// Checks that a target is below another, and that the links above let each property be read that it names beyond that one: by
+/// their caveats, as they do for a reference. An action is allowed on all that is below its target.
+pub(super) fn check_below(target: &str, wider: &str, above: &[Fields<'_>]) -> Result<(), Refusal> {
+    let Some(rest) = target::below(target, wider) else {
+        return Err(Rule::Target.broken(format!("`{target}` is not below `{wider}`")));
+    };
+    let mut names = target::segments(target)?;
+    let names = names.split_off(names.len().saturating_sub(rest.matches('/').count()));
+    for caveat in above.iter().flat_map(|link| &link.caveats) {
+        let Caveat::Methods(methods) = caveat else { continue };
+        if let Some(name) = names.iter().find(|name| !methods.contains(name)) {
+            return Err(Rule::Target.broken(format!("`{name}` is not among what may be called")));
+        }
     }
     Ok(())
 }

@@ -193,6 +193,42 @@ fn a_narrower_target_has_more_segments_and_the_same_text_before() {
 }
 
 #[test]
+fn a_narrower_target_names_no_property_that_a_caveat_above_leaves_out() {
+    let methods = |names: &[&str]| Caveat::Methods(names.iter().map(|name| (*name).to_owned()).collect());
+    for (caveat, broken) in [
+        (methods(&["say"]), Some(Rule::Target)),
+        (methods(&["say", "seat"]), None),
+        (methods(&["seat", "left"]), None),
+        (Caveat::ReadOnly, None),
+    ] {
+        let new = Delegation::new(bob().public_key(), noon() + 30 * DAY)
+            .actions(["redeem", "say"])
+            .caveat(caveat.clone());
+        let room = now(new.issue(ROOM, &alice(), noon())).unwrap();
+        // One who makes links does so by the same rule, and Carol's own caveat is about what is below her target.
+        let new = Delegation::new(carol().public_key(), noon() + DAY).target(SEAT).caveat(methods(&["left"]));
+        let made = now(new.delegate(&room, &bob(), noon()));
+        assert_eq!(made.as_ref().err().map(|_| Rule::Target), broken, "{caveat:?}");
+        let forged = forge(seat().tree(), &bob(), |document, proof| {
+            set(document, "parentCapability", Some(Tree::Text(room.id().to_owned())));
+            let root = proof.iter().find(|(name, _)| name == "capabilityChain").unwrap().1.as_list().unwrap()
+                [0]
+            .clone();
+            set(proof, "capabilityChain", Some(Tree::List(vec![root, room.tree().clone()])));
+        });
+        assert_eq!(rule(&invoke(forged, &carol(), SEAT)), broken, "{caveat:?}");
+        assert_eq!(rule(&invoke(room.tree().clone(), &bob(), SEAT)), broken, "{caveat:?}");
+        let below =
+            |link: &Link, name: &str| rule(&invoke(link.tree().clone(), &carol(), &format!("{SEAT}/{name}")));
+        if let Ok(seat) = made {
+            let of_both = if caveat == methods(&["say", "seat"]) { Some(Rule::Target) } else { None };
+            assert_eq!(below(&seat, "left"), of_both, "{caveat:?}");
+            assert_eq!(below(&seat, "right"), Some(Rule::Target));
+        }
+    }
+}
+
+#[test]
 fn a_link_has_actions_and_none_that_its_parent_has_not() {
     let actions = |list: Option<&str>| {
         let list = list.map(|list| Tree::parse(list).unwrap());

@@ -312,6 +312,15 @@ async fn a_segment_of_a_target_names_a_property_and_no_method() {
     assert_eq!(drawer.text().await.unwrap(), "drawer");
     owner.redeem(&sign("note").await).await.unwrap_err();
     assert_eq!(lock(&refused).pop(), Some(Rule::Object));
+    // As by a reference, no property is read that a caveat leaves out.
+    let methods = signed::Caveat::Methods(vec!["redeem".to_owned(), "text".to_owned()]);
+    let new = Delegation::new(key(2).public_key(), now + DAY).actions(["redeem", "text"]).caveat(methods);
+    let narrow = new.issue(&url, &key(1), now).await.unwrap();
+    let desk = Invocation::new("redeem", ORIGIN).sign(&narrow, &key(2), now).await.unwrap();
+    let desk = DeskClient::from_cap(owner.redeem(&desk).await.unwrap());
+    assert_eq!(desk.drawer().await.unwrap_err().kind(), ErrorKind::Refused);
+    let drawer = Invocation::new("redeem", ORIGIN).target(format!("{url}/drawer"));
+    drawer.sign(&narrow, &key(2), now).await.unwrap_err();
     // An id of its own kind, and a URL above the object.
     for root in [format!("{ORIGIN}/rooms"), format!("{ORIGIN}/{}", "0".repeat(32)), format!("{url}/drawer")] {
         let new = Delegation::new(key(2).public_key(), now + DAY).actions(["redeem"]);
