@@ -109,8 +109,8 @@ pub use self::caveat::Caveat;
 pub use self::invocation::Invocation;
 pub use self::key::{PublicKey, SecretKey, Signer};
 pub use self::link::{Delegation, Link};
-#[cfg(feature = "sturdy")]
-pub(crate) use self::proof::written;
 pub use self::proof::{EddsaJcs2022, ProofType};
 pub use self::refusal::{Refusal, Rule};
 pub use self::verifier::{LinkName, Permit, Step, Verifier};
+#[cfg(feature = "sturdy")]
+pub(crate) use self::{proof::written, replay::Taken};

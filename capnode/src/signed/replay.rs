@@ -1,6 +1,8 @@
 //! Memory of the invocations that were taken.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::str::FromStr;
 
 use super::refusal::{Refusal, Rule};
 use super::rules::SKEW;
@@ -29,22 +31,51 @@ pub(super) struct Made<'t> {
 /// The invocations that were taken lately, each by the key that made it and its id.
 #[derive(Debug)]
 pub(super) struct Replays {
-    /// Since when no other process has taken any.
-    since: Millis,
+    /// Since when all that were taken are known here, but for those that can be taken no more.
+    pub(super) since: Millis,
     /// The greatest time that there was. The clock may be set back, but what was forgotten is not known again.
     latest: Millis,
     known: HashMap<String, BTreeSet<String>>,
     of_branches: HashMap<String, usize>,
     /// Each with the time until which it is remembered, in order.
     ends: BTreeSet<Entry>,
+    /// Those that were forgotten since the last one was taken.
+    forgotten: Vec<Entry>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+/// An invocation that is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry {
     end: Millis,
     branch: String,
     key: String,
     id: String,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.end, self.branch, self.key, self.id)
+    }
+}
+
+impl FromStr for Entry {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let parts: Vec<&str> = text.splitn(4, '/').collect();
+        let [end, branch, key, id] = parts[..] else { return Err(Rule::Replay.broken("no such entry")) };
+        let end = end.parse().map_err(|_| Rule::Replay.broken("an entry without its time"))?;
+        Ok(Self { end, branch: branch.to_owned(), key: key.to_owned(), id: id.to_owned() })
+    }
+}
+
+/// A change of the memory, for one that outlives the process.
+#[cfg_attr(not(feature = "sturdy"), expect(dead_code, reason = "owners alone have a store"))]
+pub(crate) struct Taken {
+    pub(crate) entry: Entry,
+    pub(crate) forgotten: Vec<Entry>,
+    /// Since when all are known but those that can be taken no more.
+    pub(crate) since: Millis,
 }
 
 impl Replays {
@@ -55,6 +86,7 @@ impl Replays {
             known: HashMap::new(),
             of_branches: HashMap::new(),
             ends: BTreeSet::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -85,29 +117,36 @@ impl Replays {
     }
 
     /// Takes an invocation, unless it was taken meanwhile.
-    pub(super) fn insert(&mut self, of: &Made<'_>, now: Millis) -> Result<(), Refusal> {
+    pub(super) fn insert(&mut self, of: &Made<'_>, now: Millis) -> Result<Taken, Refusal> {
         self.check(of, now)?;
         let (branch, key, id) = (of.branch.to_owned(), of.key.to_owned(), of.id.to_owned());
-        self.known.entry(key.clone()).or_default().insert(id.clone());
-        *self.of_branches.entry(branch.clone()).or_default() += 1;
-        self.ends.insert(Entry { end: of.created.saturating_add(SKEW), branch, key, id });
-        Ok(())
+        let entry = Entry { end: of.created.saturating_add(SKEW), branch, key, id };
+        self.remember(entry.clone());
+        Ok(Taken { entry, forgotten: std::mem::take(&mut self.forgotten), since: self.since })
+    }
+
+    pub(super) fn remember(&mut self, entry: Entry) {
+        self.known.entry(entry.key.clone()).or_default().insert(entry.id.clone());
+        *self.of_branches.entry(entry.branch.clone()).or_default() += 1;
+        self.ends.insert(entry);
     }
 
     fn forget(&mut self) {
         while self.ends.first().is_some_and(|entry| entry.end < self.latest) {
-            let Some(Entry { branch, key, id, .. }) = self.ends.pop_first() else { break };
-            let ids = self.known.get_mut(&key);
-            if ids.is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
-                self.known.remove(&key);
+            let Some(entry) = self.ends.pop_first() else { break };
+            let ids = self.known.get_mut(&entry.key);
+            if ids.is_some_and(|ids| ids.remove(&entry.id) && ids.is_empty()) {
+                self.known.remove(&entry.key);
             }
-            let made = self.of_branches.get_mut(&branch);
+            let made = self.of_branches.get_mut(&entry.branch);
             if made.is_some_and(|made| {
                 *made -= 1;
                 *made == 0
             }) {
-                self.of_branches.remove(&branch);
+                self.of_branches.remove(&entry.branch);
             }
+            self.forgotten.push(entry);
+            self.since = self.since.max(self.latest.saturating_sub(SKEW + AHEAD));
         }
     }
 }

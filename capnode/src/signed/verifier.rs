@@ -10,7 +10,7 @@ use super::invocation;
 use super::key::PublicKey;
 use super::proof::{EddsaJcs2022, ProofType};
 use super::refusal::{Refusal, Rule};
-use super::replay::{Made, Replays};
+use super::replay::{Made, Replays, Taken};
 use super::rules;
 use super::target;
 use super::time::{Millis, millis, system};
@@ -83,6 +83,7 @@ impl Verifier {
     ///
     /// `since` is the time from which on nobody else has taken invocations for the owner: the start of this process,
     /// or for a new key any time before. What was made up to ten seconds later is refused, since it may have been taken before.
+    /// An owner at a gatekeeper keeps in its store what is taken, and goes on with the time at which it began to.
     ///
     /// # Errors
     ///
@@ -130,11 +131,12 @@ impl Verifier {
         now: SystemTime,
         is_revoked: impl Fn(&LinkName) -> bool,
     ) -> Result<Permit, Refusal> {
-        self.take_fresh(invocation, nonce.is_some(), now, |carried| nonce == Some(carried), is_revoked)
+        let is_fresh = |carried: &str| nonce == Some(carried);
+        self.take_fresh(invocation, nonce.is_some(), now, is_fresh, is_revoked, |_| true)
     }
 
     /// Takes an invocation, once. One that carries a nonce has been made just now if `is_fresh`; without, it is refused if
-    /// it `needs_nonce`.
+    /// it `needs_nonce`. It is refused as well unless `keep` has kept, for the next process, that it was taken.
     pub(crate) fn take_fresh(
         &self,
         invocation: &str,
@@ -142,6 +144,7 @@ impl Verifier {
         now: SystemTime,
         is_fresh: impl Fn(&str) -> bool,
         is_revoked: impl Fn(&LinkName) -> bool,
+        keep: impl FnOnce(&Taken) -> bool,
     ) -> Result<Permit, Refusal> {
         let now = millis(now);
         let tree = Tree::parse(invocation)?;
@@ -160,8 +163,25 @@ impl Verifier {
         check_revoked(&invoking.chain, &is_revoked)?;
         self.verify_chain(&invoking.chain)?;
         self.verify(&invoking.proof)?;
-        lock(&self.replays).insert(&made, now)?;
+        let taken = lock(&self.replays).insert(&made, now)?;
+        if !keep(&taken) {
+            return Err(Rule::Replay.broken("it cannot be kept that it was taken"));
+        }
         permit(&invoking)
+    }
+
+    /// Goes on with the memory of another process, which began at a time and remembers so much. Returns the time at which it, or
+    /// without one this, began.
+    #[cfg(feature = "sturdy")]
+    pub(crate) fn go_on(
+        &self,
+        since: Option<Millis>,
+        taken: impl Iterator<Item = super::replay::Entry>,
+    ) -> Millis {
+        let mut replays = lock(&self.replays);
+        taken.for_each(|entry| replays.remember(entry));
+        replays.since = since.unwrap_or(replays.since);
+        replays.since
     }
 
     /// Verifies a link that is handed in to be revoked, and returns the names of all links of its chain, its own as the last.

@@ -71,7 +71,7 @@ pub(super) struct Admissions {
     pub(super) store: Box<dyn Store>,
     pub(super) clock: ClockFn,
     held: Mutex<Table>,
-    /// Is held while a counter or the revocations are changed.
+    /// Is held while what depends on itself is changed: counters, revocations, and the memory of invocations.
     pub(super) changing: Mutex<()>,
 }
 

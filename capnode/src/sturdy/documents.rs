@@ -10,9 +10,10 @@ use sha2::{Digest as _, Sha256};
 use super::caveat::Caveat;
 use super::mac::{Secret, Tag, hex, is_same, mac, unhex};
 use super::refusal::{Refusal, Rule};
+use super::store::{Change, Store};
 use crate::error::Error;
 use crate::runtime::random;
-use crate::signed::{self, LinkName, Permit, PublicKey, Signer, Step, Verifier};
+use crate::signed::{self, LinkName, Permit, PublicKey, Signer, Step, Taken, Verifier};
 
 /// The action that gives a reference.
 pub(super) const REDEEM: &str = "redeem";
@@ -60,6 +61,11 @@ pub(super) struct Documents {
     key: Secret,
 }
 
+/// How the names begin of what the store has of invocations that were taken.
+const TAKEN: &str = "taken/";
+/// The name of the time since when the store has all of them.
+const SINCE: &str = "taken since";
+
 impl Documents {
     pub(super) fn new(verifier: Verifier, signer: impl Signer + Send + 'static) -> Self {
         let signer = Arc::new(signer);
@@ -68,6 +74,15 @@ impl Documents {
             Box::pin(async move { signer.sign(&message).await })
         };
         Self { verifier, sign: Box::new(sign), key: Secret::new(random::bytes()) }
+    }
+
+    /// Goes on with the memory of invocations that the store has, or begins one there.
+    pub(super) fn go_on(&self, store: &dyn Store) -> Result<(), Error> {
+        let kept = since(store)?;
+        let names = store.names(TAKEN)?;
+        let entries = names.iter().filter_map(|name| Some(name.strip_prefix(TAKEN)?.parse()));
+        let began = self.verifier.go_on(kept, entries.collect::<Result<Vec<_>, _>>()?.into_iter());
+        if kept.is_some() { Ok(()) } else { store.put(SINCE, &began.to_be_bytes()) }
     }
 
     /// Returns a nonce that says when it was made, so that none has to be kept.
@@ -95,6 +110,20 @@ impl Documents {
         let signature = (self.sign)(message.into_bytes()).await.map_err(Refusal::owner)?;
         Ok(Challenge { nonce: own, signature: signed::written(&signature) })
     }
+}
+
+fn since(store: &dyn Store) -> Result<Option<i64>, Error> {
+    Ok(store.get(SINCE)?.and_then(|since| since.try_into().ok()).map(i64::from_be_bytes))
+}
+
+/// Keeps that an invocation was taken. Nobody else does so meanwhile.
+pub(super) fn keep(store: &dyn Store, taken: &Taken) -> Result<(), Error> {
+    let since = since(store)?.map_or(taken.since, |kept| kept.max(taken.since)).to_be_bytes();
+    let name = |entry: &_| format!("{TAKEN}{entry}");
+    let (new, forgotten) = (name(&taken.entry), taken.forgotten.iter().map(name).collect::<Vec<_>>());
+    let mut changes: Vec<Change<'_>> = forgotten.iter().map(|name| (name.as_str(), None)).collect();
+    changes.extend([(new.as_str(), Some(&[][..])), (SINCE, Some(&since[..]))]);
+    store.write(&changes)
 }
 
 /// Names a link, or a caveat of it, in the store.

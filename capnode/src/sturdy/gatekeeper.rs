@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use super::admit::Admission;
 use super::counters::{ending, seconds};
-use super::documents::{Challenge, REDEEM, REVOKE, VERBS, branch, caveats, tag};
+use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, caveats, tag};
 use super::owner::Owner;
 use super::refusal::{Refusal, Rule};
 use super::revoked::Revocation;
@@ -13,7 +13,8 @@ use crate::cap::context::context;
 use crate::cap::{Cap, RefKind};
 use crate::error::{CallError, Error};
 use crate::interface::call::Call;
-use crate::signed::{self, Link, LinkName, Permit, Step};
+use crate::signed::{self, Link, LinkName, Permit, Step, Taken};
+use crate::sync::lock;
 use crate::value::Value;
 
 /// Gives references for texts, and takes signed documents.
@@ -125,7 +126,12 @@ impl Owner {
             }
         };
         let is_fresh = |nonce: &str| documents.is_fresh(nonce, seconds(now));
-        let taken = documents.verifier.take_fresh(text, is_public, now, is_fresh, is_revoked);
+        let keep = |taken: &Taken| {
+            let _changing = lock(&self.admissions().changing);
+            let kept = documents::keep(&*self.admissions().store, taken);
+            kept.map_err(|error| failed.replace(Some(Refusal::owner(error)))).is_ok()
+        };
+        let taken = documents.verifier.take_fresh(text, is_public, now, is_fresh, is_revoked, keep);
         taken.map_err(|refusal| failed.take().unwrap_or_else(|| Refusal::of_document(refusal)))
     }
 

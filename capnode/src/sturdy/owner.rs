@@ -126,6 +126,7 @@ impl OwnerBuilder {
         let current = self.store.get("current")?.and_then(|id| String::from_utf8(id).ok());
         keys.current = current.filter(|id| keys.all.contains_key(id)).unwrap_or_default();
         let is_new = keys.current.is_empty();
+        self.options.documents.iter().try_for_each(|documents| documents.go_on(&*self.store))?;
         let admissions = Admissions::new(self.store, self.clock);
         let owner = Owner(Arc::new(Shared { options: self.options, keys: Mutex::new(keys), admissions }));
         if is_new {

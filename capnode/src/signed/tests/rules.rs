@@ -539,7 +539,7 @@ fn a_key_and_all_below_one_that_the_owner_chose_invoke_so_often_at_a_time() {
     let mut replays = Replays::new(0);
     let mut take = |branch: &str, key: &str, id: usize, created| {
         let made = Made { branch, key, id: &id.to_string(), created, fresh: false };
-        replays.insert(&made, created).map_err(|refusal| refusal.rule())
+        replays.insert(&made, created).map(drop).map_err(|refusal| refusal.rule())
     };
     for id in 0..1024 {
         assert_eq!(take("bob", "bob", id, 10_000), Ok(()));

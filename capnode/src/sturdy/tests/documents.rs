@@ -1,5 +1,7 @@
 //! Signed documents at the gatekeeper.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use super::revoked::Revocation;
 use super::*;
 use crate::signed::{self, Delegation, Invocation, Link, SecretKey, Signer as _, Verifier};
@@ -37,8 +39,13 @@ struct Office {
 }
 
 fn office() -> Office {
-    let verifier = Verifier::new(key(1).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
-    let place = place_with(Arc::default(), |builder| builder.documents(verifier, key(1)));
+    office_with(Arc::default(), UNIX_EPOCH)
+}
+
+/// An owner whose process has begun at a time.
+fn office_with(store: Arc<MemoryStore>, since: SystemTime) -> Office {
+    let verifier = Verifier::new(key(1).public_key(), ORIGIN, since).unwrap();
+    let place = place_with(store, |builder| builder.documents(verifier, key(1)));
     let id = place.owner.keep("note", b"x").unwrap().object().to_owned();
     let url = place.owner.url(&id).unwrap();
     Office { place, url }
@@ -367,4 +374,79 @@ async fn what_is_kept_of_a_link_is_kept_to_the_end_of_its_last_second() {
         let kept = store.get(&store.names(start).unwrap()[0]).unwrap().unwrap();
         assert!(kept.ends_with(&(1001 + DAY.as_secs()).to_be_bytes()), "{start}: {kept:?}");
     }
+}
+
+#[tokio::test]
+async fn an_owner_that_was_restarted_knows_what_was_taken_and_revoked() {
+    let store = Arc::new(MemoryStore::default());
+    let office = office_with(store.clone(), UNIX_EPOCH);
+    let link = office.issue(&["redeem", "erase"], None).await;
+    let revoked = office.issue(&["redeem", "erase"], None).await;
+    office.place.owner.revoke_link(&revoked).unwrap();
+    let [taken, not_yet] =
+        [office.invocation(&link, 2, "erase").await, office.invocation(&link, 2, "erase").await];
+    office.place.owner.invoke(&taken).await.unwrap();
+
+    let again = office_with(store.clone(), at(1000));
+    again.place.owner.invoke(&taken).await.unwrap_err();
+    assert_eq!(again.refused(), (Rule::Document, Some(signed::Rule::Replay)));
+    again.redeem(&revoked, 2).await.unwrap_err();
+    again.place.owner.invoke(&not_yet).await.unwrap();
+    // One that has forgotten them since takes them as little after its clock was set back.
+    *lock(&again.place.now) = at(1400);
+    let late = again.invocation(&link, 2, "erase").await;
+    again.place.owner.invoke(&late).await.unwrap();
+    assert_eq!(store.names("taken/").unwrap().len(), 1);
+    let set_back = office_with(store, at(1000));
+    set_back.place.owner.invoke(&not_yet).await.unwrap_err();
+    assert_eq!(set_back.refused(), (Rule::Document, Some(signed::Rule::Replay)));
+}
+
+#[tokio::test]
+async fn an_owner_that_keeps_nothing_refuses_what_was_made_before_it() {
+    let office = office_with(Arc::default(), at(1000));
+    let link = office.issue(&["erase"], None).await;
+    for (made, now) in [(990, 1000), (1000, 1299), (1009, 1309), (1011, 1309)] {
+        *lock(&office.place.now) = at(now);
+        let text = Invocation::new("erase", ORIGIN).sign(&link, &key(2), at(made)).await.unwrap();
+        assert_eq!(office.place.owner.invoke(&text).await.is_ok(), made == 1011, "{made}");
+    }
+}
+
+/// A store that is full at times.
+struct Full(MemoryStore, AtomicBool);
+
+impl Store for Full {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, crate::Error> {
+        self.0.get(name)
+    }
+
+    fn write(&self, changes: &[Change<'_>]) -> Result<(), crate::Error> {
+        if self.1.load(Relaxed) { Err(crate::Error::rejected("full")) } else { self.0.write(changes) }
+    }
+
+    fn names(&self, start: &str) -> Result<Vec<String>, crate::Error> {
+        self.0.names(start)
+    }
+}
+
+#[tokio::test]
+async fn an_invocation_of_which_nothing_can_be_kept_is_refused() {
+    let store = Arc::new(Full(MemoryStore::default(), false.into()));
+    let verifier = Verifier::new(key(1).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
+    let refused: Arc<Mutex<Vec<Rule>>> = Arc::default();
+    let told = refused.clone();
+    let owner = Owner::builder(store.clone(), |_| Ok(NoteClient::new(Paper(vec![])).into()))
+        .documents(verifier, key(1))
+        .on_refusal(move |refusal| lock(&told).push(refusal.rule()))
+        .open()
+        .unwrap();
+    let url = owner.url(owner.keep("note", b"").unwrap().object()).unwrap();
+    let now = SystemTime::now();
+    let new = Delegation::new(key(2).public_key(), now + DAY).actions(["erase"]);
+    let link = new.issue(&url, &key(1), now).await.unwrap();
+    let text = Invocation::new("erase", ORIGIN).sign(&link, &key(2), now).await.unwrap();
+    store.1.store(true, Relaxed);
+    owner.invoke(&text).await.unwrap_err();
+    assert_eq!(*lock(&refused), [Rule::Owner]);
 }
