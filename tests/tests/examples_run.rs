@@ -106,6 +106,32 @@ async fn the_example_reconnect_loses_and_doubles_no_line() {
 }
 
 #[tokio::test]
+async fn the_example_plugins_starts_them_again() {
+    let shown = "
+    renders: hello!
+    may not configure: `Host.setMark` is refused: only reading is allowed here
+    is killed: Disconnected, MayHaveRun
+    renders again: hello!
+    has lost the host: the host needs no plugin any more
+    ends: exit status: 0
+";
+    let output = if js::ready() {
+        // Where it finds npm's package.
+        let script = js::package_file("plugin.mjs");
+        let written = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/plugins/plugin.mjs");
+        std::fs::copy(written, &script).unwrap();
+        run("plugins", &[script.to_str().unwrap()]).await
+    } else {
+        run("plugins", &[]).await
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let (rust, node) = text.split_once("a plugin for Node").unwrap_or((&text, shown));
+    assert!(rust.starts_with(&format!("a plugin in Rust{shown}")), "{text}");
+    assert_eq!(node, shown);
+}
+
+#[tokio::test]
 async fn the_example_accounts_prints_what_it_should() {
     let text = printed("accounts").await;
     let lines: Vec<_> = text.lines().map(str::trim).collect();

@@ -10,7 +10,7 @@ from?: string | null, text: string, picture?: Uint8Array | null, };
 export type Refusal = "NameTaken" | "NoName";
 
 /**
- * What who joins is given.
+ * Everything that a new member is given.
  */
 export type Welcome = { seat: Seat, 
 /**

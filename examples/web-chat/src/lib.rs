@@ -36,7 +36,7 @@ pub trait Host {
     async fn kick(&self, name: &str);
 }
 
-/// What who joins is given.
+/// Everything that a new member is given.
 #[derive(Serialize, Deserialize, TS)]
 pub struct Welcome {
     pub seat: SeatClient,

@@ -138,7 +138,7 @@ impl Host for Hosting {
     }
 }
 
-/// Who comes next becomes the host.
+/// Makes whoever comes next the host.
 impl Drop for Hosting {
     fn drop(&mut self) {
         self.room.state().has_host = false;
