@@ -194,8 +194,8 @@ fn described(mut item: DeriveInput) -> Result<TokenStream> {
     settings.share()?;
     match &mut item.data {
         data if is_said => strip(data),
-        Data::Struct(data) => fields(&mut data.fields, settings.has("default"))?,
-        Data::Enum(data) => data.variants.iter_mut().try_for_each(variant)?,
+        Data::Struct(data) => fields(&mut data.fields, &settings)?,
+        Data::Enum(data) => data.variants.iter_mut().try_for_each(|one| variant(one, &settings))?,
         Data::Union(_) => return Err(Error::new(item.ident.span(), "a union has no form on the wire")),
     }
     if !settings.has_ts("rename") {
@@ -281,7 +281,7 @@ fn inner(fields: &Fields) -> Result<Option<Type>> {
     if types.len() == 1 { Ok(types.pop().flatten()) } else { Ok(None) }
 }
 
-fn variant(variant: &mut Variant) -> Result<()> {
+fn variant(variant: &mut Variant, whole: &Settings) -> Result<()> {
     let mut settings = Settings::take(&mut variant.attrs)?;
     settings.share()?;
     settings.put(&mut variant.attrs);
@@ -289,14 +289,23 @@ fn variant(variant: &mut Variant) -> Result<()> {
         strip_fields(&mut variant.fields);
         return Ok(());
     }
-    fields(&mut variant.fields, false)
+    fields(&mut variant.fields, whole)
 }
 
-fn fields(fields: &mut Fields, default: bool) -> Result<()> {
+fn fields(fields: &mut Fields, whole: &Settings) -> Result<()> {
     for field in fields {
         let mut settings = Settings::take(&mut field.attrs)?;
         settings.share()?;
         let has = |name| settings.has(name);
+        if let Some(unread) =
+            settings.serde("skip_deserializing").filter(|_| whole.has("deny_unknown_fields"))
+        {
+            if !settings.is_said() {
+                let message = "what is written here is refused when it is read, by `deny_unknown_fields`, and TypeScript has \
+                               one type for both";
+                return Err(Error::new(unread.name.span(), message));
+            }
+        }
         let omitted =
             ["skip_serializing", "skip_serializing_if"].into_iter().find_map(|name| settings.serde(name));
         let is_option = matches!(&field.ty, Type::Path(TypePath { path, .. })
@@ -304,7 +313,7 @@ fn fields(fields: &mut Fields, default: bool) -> Result<()> {
         let is_plain =
             !settings.has_ts("skip") && !settings.has_ts("optional") && !settings.has_ts("flatten");
         if let Some(omitted) = omitted.filter(|_| is_plain && field.ident.is_some()) {
-            if !default && !has("default") && !is_option {
+            if !whole.has("default") && !has("default") && !is_option {
                 let name = &omitted.name;
                 let message = format!("what `{name}` leaves out is not read back: add `#[serde(default)]`");
                 return Err(Error::new(name.span(), message));

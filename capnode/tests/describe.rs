@@ -194,7 +194,7 @@ fn what_ts_rs_says_otherwise_than_the_wire_is_corrected() {
     assert_eq!(
         line.text,
         "type Line = { id: number | bigint, \n/**\n * Who said it.\n */\nfrom?: Seat | null, at: Date, nothing: undefined, \
-         by_number: { [key in number]: Uint8Array }, answer: ((a: number) => Promise<void>), };"
+         by_number: { [key in number]: Uint8Array }, answer: (/** @throws {Error & { data: Refusal }} */ (a: number) => Promise<void>), };"
     );
     assert_eq!(line.docs, "/**\n * What was said.\n */\n");
 }

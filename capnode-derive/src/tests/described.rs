@@ -40,6 +40,11 @@ refused! {
         "`rename_all` differs for what is read and what is written";
     a_field_that_is_left_out_and_not_read_back: (struct Line { #[serde(skip_serializing_if = "f")] a: u8 }) =>
         "what `skip_serializing_if` leaves out is not read back: add `#[serde(default)]`";
+    a_field_that_is_written_and_refused: (#[serde(deny_unknown_fields)] struct Line { #[serde(skip_deserializing)] a: u8 }) =>
+        "what is written here is refused when it is read";
+    a_field_of_a_variant_that_is_written_and_refused:
+        (#[serde(deny_unknown_fields)] enum Line { A { #[serde(skip_deserializing)] a: u8 } }) =>
+        "what is written here is refused when it is read";
     a_name_that_is_also_the_tag: (#[serde(tag = "t")] #[ts(rename = "Other")] struct Line { a: u8 }) =>
         "the name is what `tag` has";
     an_attribute_that_is_not_known: (#[serde(variant_identifier)] enum Line { A }) =>

@@ -4,7 +4,7 @@ use ts_rs::{Config, Dummy, TS, TypeVisitor};
 
 use std::any::TypeId;
 
-use super::wire_form::result_parts;
+use super::wire_form::{result_parts, thrown_before};
 use crate::cap::Cap;
 use crate::error::Error;
 use crate::interface::func::Func;
@@ -73,16 +73,16 @@ streams! {
     Writer => "WritableStream"
 }
 
-/// Returns what a function returns. A `Result` is thrown by it.
-fn result<R: TS>(config: &Config) -> String
+/// Returns what a function returns, and, if that is a `Result`, what it throws.
+fn outcome<R: TS>(config: &Config) -> (String, Option<String>)
 where
     R::WithoutGenerics: 'static,
 {
     let name = R::name(config);
     let is_result = TypeId::of::<R::WithoutGenerics>() == TypeId::of::<Result<Dummy, Dummy>>();
     match result_parts(&name).filter(|_| is_result) {
-        Some((ok, _)) => ok,
-        None => name,
+        Some((ok, error)) => (ok, Some(error)),
+        None => (name, None),
     }
 }
 
@@ -97,11 +97,10 @@ macro_rules! functions {
 
             fn name(config: &Config) -> String {
                 let arguments: &[String] = &[$(format!(concat!($name, ": {}"), $arg::name(config))),*];
-                let result = match result::<R>(config).as_str() {
-                    "null" => "void".to_owned(),
-                    result => result.to_owned(),
-                };
-                format!("(({}) => Promise<{result}>)", arguments.join(", "))
+                let (result, error) = outcome::<R>(config);
+                let result = if result == "null" { "void" } else { &result };
+                let thrown = error.as_deref().map_or_else(String::new, thrown_before);
+                format!("({thrown}({}) => Promise<{result}>)", arguments.join(", "))
             }
 
             fn inline(config: &Config) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::{env, fs, io};
 
 use super::form::{Description, InterfaceDescription, MemberDescription, Type};
-use super::wire_form::key_type;
+use super::wire_form::{key_type, thrown_before};
 
 /// The variable by which a file is written, not compared.
 pub(super) const WRITE: &str = "CAPNODE_WRITE";
@@ -303,9 +303,7 @@ fn tuple(parts: &mut dyn Iterator<Item = &Type>) -> String {
 }
 
 fn function(arguments: &[Type], result: &str, error: Option<&Type>) -> String {
-    // One in which there is a comment cannot be in another.
-    let error = error.and_then(thrown).filter(|error| !error.contains("*/"));
-    let error = error.map_or_else(String::new, |error| format!("/** @throws {{{error}}} */ "));
+    let error = error.map_or_else(String::new, |error| thrown_before(&error.to_string()));
     let names = ('a'..='z').map(String::from);
     let types: Vec<_> = arguments.iter().collect();
     format!("{error}({}) => {result}", parameters(names, &types))

@@ -154,6 +154,15 @@ pub(super) fn result_parts(typescript: &str) -> Option<(String, String)> {
     Some((text(&tokens[..at]).trim().to_owned(), rest.strip_prefix("} | { Err : ")?.to_owned()))
 }
 
+/// Returns the comment before a function that throws an error of that type. One in which there is a comment cannot be in another.
+pub(super) fn thrown_before(error: &str) -> String {
+    match error {
+        "Error" => "/** @throws {Error} */ ".to_owned(),
+        error if error.contains("*/") => String::new(),
+        error => format!("/** @throws {{Error & {{ data: {error} }}}} */ "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{corrected, result_parts};
