@@ -125,7 +125,7 @@ impl Plugin for Renderer {
     }
 
     async fn configure(&self) -> Result<(), Error> {
-        Ok(self.host.set_mark("?".to_owned()).await?)
+        self.host.set_mark("?".to_owned()).await
     }
 
     async fn hang(&self, started: Func<fn()>) {
