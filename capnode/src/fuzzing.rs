@@ -29,7 +29,7 @@ pub use self::frames::{canonical, capnode_frame, capnweb_frame, detect, ids, jso
 #[cfg(feature = "signed")]
 pub use self::signed::{signed_document, signed_json, signed_names};
 #[cfg(feature = "sturdy")]
-pub use self::sturdy::sturdy_text;
+pub use self::sturdy::{sturdy_nonce, sturdy_text};
 pub use self::transports::{address, byte_stream, origin, upgrade, web_socket};
 pub use self::values::{arguments, expression, scalars};
 
@@ -202,6 +202,17 @@ pub const TARGETS: &[Target] = &[
         name: "sturdy_text",
         run: sturdy_text,
         entries: &["sturdy/text.rs::from_str", "sturdy/caveat.rs::from_str", "sturdy/reference.rs::from_str"],
+    },
+    #[cfg(feature = "sturdy")]
+    Target {
+        name: "sturdy_nonce",
+        run: sturdy_nonce,
+        entries: &[
+            "sturdy/documents.rs::challenge",
+            "sturdy/documents.rs::is_fresh",
+            "sturdy/documents.rs::check",
+            "signed/replay.rs::from_str",
+        ],
     },
     #[cfg(feature = "signed")]
     Target {

@@ -38,6 +38,7 @@ const NO_ENTRIES: &[(&str, &str)] = &[
     ("dialect/capnweb/ser/compound.rs::variant", "writes"),
     ("signed/link.rs::issue", "makes a link of what is the user's own"),
     ("signed/link.rs::sign", "signs a document of this program"),
+    ("signed/rules.rs::check_below", "a step of the verifier, for the target `signed_document`"),
     ("signed/rules.rs::check_chain", "a step of the verifier, for the target `signed_document`"),
     ("signed/target.rs::unescape", "a step of `segments` and `target_of_root`"),
     ("signed/tree.rs::get", "finds a member of what was read"),

@@ -111,6 +111,8 @@ pub use self::key::{PublicKey, SecretKey, Signer};
 pub use self::link::{Delegation, Link};
 pub use self::proof::{EddsaJcs2022, ProofType};
 pub use self::refusal::{Refusal, Rule};
+#[cfg(all(feature = "sturdy", any(fuzzing, test)))]
+pub(crate) use self::replay::Entry;
 pub use self::verifier::{LinkName, Permit, Step, Verifier};
 #[cfg(feature = "sturdy")]
 pub(crate) use self::{proof::written, replay::Taken};

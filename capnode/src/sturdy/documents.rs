@@ -54,7 +54,7 @@ fn message(origin: &str, nonce: &str, own: &str) -> String {
 type Signing = Pin<Box<dyn Future<Output = Result<[u8; 64], Error>> + Send>>;
 
 /// What an owner needs to take documents.
-pub(super) struct Documents {
+pub(crate) struct Documents {
     pub(super) verifier: Verifier,
     sign: Box<dyn Fn(Vec<u8>) -> Signing + Send + Sync>,
     /// Proves that a nonce is one of this program's.
@@ -67,7 +67,7 @@ const TAKEN: &str = "taken/";
 const SINCE: &str = "taken since";
 
 impl Documents {
-    pub(super) fn new(verifier: Verifier, signer: impl Signer + Send + 'static) -> Self {
+    pub(crate) fn new(verifier: Verifier, signer: impl Signer + Send + 'static) -> Self {
         let signer = Arc::new(signer);
         let sign = move |message: Vec<u8>| -> Signing {
             let signer = signer.clone();
@@ -92,7 +92,7 @@ impl Documents {
         format!("{head}.{proof}")
     }
 
-    pub(super) fn is_fresh(&self, nonce: &str, now: u64) -> bool {
+    pub(crate) fn is_fresh(&self, nonce: &str, now: u64) -> bool {
         let Some((head, proof)) = nonce.rsplit_once('.') else { return false };
         let made: Option<u64> = head.split('.').next().and_then(|made| made.parse().ok());
         let is_recent = made.is_some_and(|made| now.saturating_sub(made) <= FRESH);
@@ -100,7 +100,7 @@ impl Documents {
         is_recent && unhex(proof).is_some_and(is_own)
     }
 
-    pub(super) async fn challenge(&self, nonce: &str, now: u64) -> Result<Challenge, Refusal> {
+    pub(crate) async fn challenge(&self, nonce: &str, now: u64) -> Result<Challenge, Refusal> {
         let is_nonce = (16..=128).contains(&nonce.len()) && nonce.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_nonce {
             return Err(Rule::Shape.broken());

@@ -64,7 +64,7 @@
 mod admit;
 mod caveat;
 mod counters;
-mod documents;
+pub(crate) mod documents;
 #[cfg(feature = "redb")]
 mod file_store;
 mod gatekeeper;

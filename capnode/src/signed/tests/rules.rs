@@ -1,5 +1,7 @@
 //! Each rule of documents, by documents that break it and are signed all the same.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::now;
@@ -8,10 +10,11 @@ use crate::signed::document::{CONTEXT, INVOCATION};
 use crate::signed::link::{sign, text};
 use crate::signed::proof::{hashed, written};
 use crate::signed::replay::{Made, Replays};
+use crate::signed::target;
 use crate::signed::tree::Tree;
 use crate::signed::{
-    Caveat, Delegation, Invocation, Link, LinkName, Permit, ProofType, Refusal, Rule, SecretKey, Signer,
-    Verifier,
+    Caveat, Delegation, Invocation, Link, LinkName, Permit, ProofType, PublicKey, Refusal, Rule, SecretKey,
+    Signer, Verifier,
 };
 
 const ORIGIN: &str = "https://node.example";
@@ -467,6 +470,62 @@ impl ProofType for Anything {
     fn verify(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), Refusal> {
         Ok(())
     }
+}
+
+/// A proof type that counts, and takes this many.
+struct Counted(Arc<AtomicUsize>, usize);
+
+impl ProofType for Counted {
+    fn cryptosuite(&self) -> &str {
+        "counted"
+    }
+
+    fn verify(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), Refusal> {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        if before < self.1 { Ok(()) } else { Err(Rule::Signature.broken("too many")) }
+    }
+}
+
+#[test]
+fn signatures_are_looked_at_last_up_to_the_first_that_does_not_hold() {
+    let counted = |_: &mut Members, proof: &mut Members| set(proof, "cryptosuite", json("\"counted\""));
+    // Nine links, the most that there can be, and the invocation.
+    let (mut chain, mut above) = (vec![Tree::Text(target::root_id(ROOM))], alice());
+    for holder in 1..=9 {
+        let to = SecretKey::from_seed(&[holder; 32]);
+        let link = forge(room().tree(), &above, |document, proof| {
+            counted(document, proof);
+            let parent = chain.last().unwrap();
+            let parent = parent.get("id").unwrap_or(parent).clone();
+            set(document, "id", Some(Tree::Text(format!("urn:{holder}"))));
+            set(document, "parentCapability", Some(parent));
+            set(document, "controller", Some(Tree::Text(to.public_key().to_string())));
+            set(
+                proof,
+                "verificationMethod",
+                Some(Tree::Text(PublicKey::method(&above.public_key().to_string()))),
+            );
+            let ids = chain.iter().take(chain.len() - 1).map(|link| link.get("id").unwrap_or(link).clone());
+            set(proof, "capabilityChain", Some(Tree::List(ids.chain(chain.last().cloned()).collect())));
+        });
+        chain.push(link);
+        above = to;
+    }
+    let whole = Tree::parse(&invoke(chain.pop().unwrap(), &above, ROOM)).unwrap();
+    let whole = forge(&whole, &above, counted).canonical();
+    let looked_at = |text: &str, hold, at, is_revoked| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let verifier = verifier().proof_type(Counted(count.clone(), hold));
+        let taken = verifier.take(text, None, at, |_| is_revoked).map(drop).map_err(|error| error.rule());
+        (count.load(Ordering::Relaxed), taken)
+    };
+    for hold in 0..10 {
+        assert_eq!(looked_at(&whole, hold, noon(), false), (hold + 1, Err(Rule::Signature)));
+    }
+    assert_eq!(looked_at(&whole, 10, noon(), false), (10, Ok(())));
+    assert_eq!(looked_at(&whole, 10, noon(), true), (0, Err(Rule::Revoked)));
+    assert_eq!(looked_at(&whole, 10, noon() + 301 * SECOND, false), (0, Err(Rule::Time)));
+    assert_eq!(looked_at(&whole.replace(ORIGIN, "https://other.example"), 10, noon(), false).0, 0);
 }
 
 #[test]

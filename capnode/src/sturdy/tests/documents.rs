@@ -450,3 +450,29 @@ async fn an_invocation_of_which_nothing_can_be_kept_is_refused() {
     owner.invoke(&text).await.unwrap_err();
     assert_eq!(*lock(&refused), [Rule::Owner]);
 }
+
+#[tokio::test]
+async fn damage_to_a_challenge_is_refused_wherever_it_is() {
+    let office = office();
+    let (owner, asked) = (key(1).public_key(), "0123456789abcdef");
+    let whole = Gatekeeper::challenge(&office.place.owner, asked).await.unwrap();
+    whole.check(&owner, ORIGIN, asked).unwrap();
+    let documents = office.place.owner.documents().unwrap();
+    assert!(documents.is_fresh(&whole.nonce, 1000));
+    let damaged = |text: &str, at: usize| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes[at] ^= 1;
+        [String::from_utf8(bytes).unwrap(), text[..at].to_owned(), format!("{}1{}", &text[..at], &text[at..])]
+    };
+    for (at, nonce) in
+        (0..whole.nonce.len()).flat_map(|at| damaged(&whole.nonce, at).map(|nonce| (at, nonce)))
+    {
+        assert!(!documents.is_fresh(&nonce, 1000), "{at}: {nonce}");
+        let changed = Challenge { nonce, ..whole.clone() };
+        changed.check(&owner, ORIGIN, asked).unwrap_err();
+    }
+    for signature in (0..whole.signature.len()).flat_map(|at| damaged(&whole.signature, at)) {
+        let changed = Challenge { signature, ..whole.clone() };
+        assert!(changed.check(&owner, ORIGIN, asked).is_err(), "{changed:?}");
+    }
+}
