@@ -7,6 +7,8 @@ use crate::sync::{Mutex, lock};
 use crate::{Cap, Client as _, ErrorKind, Registry, RestorerClient};
 
 mod documents;
+#[cfg(feature = "redb")]
+mod file;
 
 #[crate::interface(crate = crate)]
 trait Note {
@@ -361,39 +363,4 @@ async fn another_credential_is_asked_about() {
         .unwrap();
     assert!(owner.redeem("Bearer x").await.is_ok());
     assert!(owner.redeem("Bearer y").await.is_err());
-}
-
-#[cfg(feature = "redb")]
-#[tokio::test]
-async fn a_file_keeps_what_an_owner_has_to_keep() {
-    let file = std::env::temp_dir().join(format!("capnode-sturdy-{}.redb", std::process::id()));
-    let open = || {
-        let restore = |kept: &Kept| Ok(NoteClient::new(Paper(kept.data.clone())).into());
-        Owner::builder(FileStore::open(&file)?, restore).open()
-    };
-    let owner = open().unwrap();
-    // Another program would count apart.
-    FileStore::open(&file).unwrap_err();
-    let text = owner.keep("note", b"milk").unwrap();
-    let counted = text.with(&Caveat::Count(2)).unwrap();
-    let revoked = text.with(&Caveat::ReadOnly).unwrap();
-    owner.revoke(&revoked).unwrap();
-    let redeem =
-        async |owner: &Owner, text: &Sturdy| owner.redeem(&text.reveal()).await.map(NoteClient::from_cap);
-    redeem(&owner, &counted).await.unwrap().erase().await.unwrap();
-    drop(owner);
-
-    let owner = open().unwrap();
-    let note = redeem(&owner, &counted).await.unwrap();
-    assert_eq!(note.text().await.unwrap(), "milk");
-    assert_eq!(note.erase().await.unwrap_err().kind(), ErrorKind::Refused);
-    redeem(&owner, &revoked).await.unwrap_err();
-    owner.forget(text.object()).unwrap();
-    redeem(&owner, &text).await.unwrap_err();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-    std::fs::remove_file(&file).unwrap();
 }
