@@ -170,6 +170,27 @@ async fn limits_are_counted(recorder: &Recorder) {
     recorder.reaches("capnode_connections_ended_total kind=Limit", 1).await;
 }
 
+/// Of a call of this program the outcome is counted when it arrives, whether its caller waits or not.
+async fn outcomes_are_counted_for_every_caller(recorder: &Recorder) {
+    let (here, there) = capnode::transport::pair();
+    let served = Node::new(ShopClient::new(Stall)).serve(there).await.unwrap();
+    let node = Node::builder().layer(policy::metrics()).build();
+    let shop: ShopClient = node.connect_over(here).await.unwrap();
+    shop.buy(|_: u32| async {}).send().unwrap();
+    let buy = "interface=Shop,method=buy,direction=outward";
+    recorder.reaches(&format!("capnode_call_errors_total {buy},kind=Rejected,fate=Answered"), 1).await;
+    until("it is over", || recorder.value(&format!("capnode_calls_in_flight {buy}")) == 0).await;
+
+    let waiting = tokio::spawn(shop.wait().into_future());
+    let wait = "interface=Shop,method=wait,direction=outward";
+    recorder.reaches(&format!("capnode_calls_in_flight {wait}"), 1).await;
+    served.close();
+    waiting.await.unwrap().unwrap_err();
+    let errors = format!("capnode_call_errors_total {wait},kind=Disconnected,fate=MayHaveRun");
+    assert_eq!(recorder.value(&errors), 1);
+    assert_eq!(recorder.value(&format!("capnode_calls_in_flight {wait}")), 0);
+}
+
 // One test, since there is one recorder in a program.
 #[tokio::test]
 async fn calls_are_counted_and_peers_make_no_series() {
@@ -244,6 +265,7 @@ async fn calls_are_counted_and_peers_make_no_series() {
     }
 
     limits_are_counted(&recorder).await;
+    outcomes_are_counted_for_every_caller(&recorder).await;
 
     let waiting = tokio::spawn(shop.wait());
     shop.price(1).await.unwrap();

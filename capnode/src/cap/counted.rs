@@ -1,64 +1,35 @@
 //! Calls that are counted, which takes no description of them.
 
+#[cfg(any(feature = "metrics", test))]
 use std::sync::Arc;
 use std::task::{Poll, ready};
+#[cfg(any(feature = "metrics", test))]
 use std::time::Duration;
 
-use super::meter::{Counter, Direction, Meter, TableEntry};
+use super::meter::Counted;
 #[cfg(any(feature = "metrics", test))]
-use super::policy::{CallInfo, Decision, Policy};
-use super::policy::{panicked, result_len};
-use super::response::{Outcome, Response};
+use super::meter::Meter;
+#[cfg(any(feature = "metrics", test))]
+use super::policy::{CallInfo, Decision, Policy, panicked};
+use super::response::{Response, result_len};
+#[cfg(any(feature = "metrics", test))]
 use crate::error::Error;
-use crate::panics::{catch_and_log, catch_panic};
-use crate::runtime::Instant;
-
-/// A call that is counted, until it is over.
-pub(crate) struct Counted {
-    counter: Arc<dyn Counter>,
-    began: Instant,
-}
 
 impl Counted {
-    /// Counts the beginning of a call. Its counters may be user code.
-    pub(crate) fn begin(
-        meter: &dyn Meter,
-        method: TableEntry,
-        direction: Direction,
-        bytes: usize,
-    ) -> Result<Self, Error> {
-        let counter = catch_panic("a policy", || meter.begin(method, direction, bytes));
-        counter.map(|counter| Self { counter, began: Instant::now() }).map_err(|id| panicked(&id))
-    }
-
-    /// Counts the outcome.
-    pub(crate) fn outcome(&self, outcome: Result<usize, &Error>, duration: Duration) {
-        catch_and_log("a policy", || self.counter.outcome(outcome, duration));
-    }
-
     /// Returns the response of the call, which is counted with its outcome.
     pub(super) fn watch(self, response: Response) -> Response {
-        let told = |counted: &Self, outcome: &Outcome| {
-            counted.outcome(result_len(outcome), counted.began.elapsed());
-        };
         let response = match response.outcome_now() {
             Ok(outcome) => {
-                told(&self, &outcome);
+                self.outcome(result_len(&outcome));
                 return Response::ready(outcome);
             }
             Err(response) => response,
         };
         response.followed(move |response, cx| {
             let outcome = ready!(response.poll(cx, None));
-            told(&self, &outcome);
+            self.outcome(result_len(&outcome));
             Poll::Ready(outcome)
         })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        catch_and_log("a policy", || self.counter.over());
     }
 }
 
@@ -71,14 +42,14 @@ impl<M: Meter + 'static> Policy for Metered<M> {
     fn before(&self, call: &CallInfo) -> Decision {
         match Counted::begin(&self.0, call.table_entry(), call.direction(), call.arguments_len()) {
             Ok(counted) => call.hold(Arc::new(counted)),
-            Err(error) => return Decision::Refuse(error),
+            Err(id) => return Decision::Refuse(panicked(&id)),
         }
         Decision::Pass
     }
 
-    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, _: Duration) {
         if let Some(counted) = call.held::<Arc<Counted>>() {
-            counted.outcome(outcome.map(|()| call.result_len()), duration);
+            counted.outcome(outcome.map(|()| call.result_len()));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The edge of a connection, as the calls that cross it see it.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::context::Context;
 use super::meter::Meter;
@@ -23,7 +24,14 @@ pub(crate) trait Edge: Send + Sync {
     -> Response;
 
     /// Sends a request, whose arguments are written. One that was to be retained gives the reference to its result.
-    fn send(self: Arc<Self>, target: Cap, request: &mut Request, mode: ReturnMode) -> Response;
+    /// A caller that waits already has a `waker`.
+    fn send(
+        self: Arc<Self>,
+        target: Cap,
+        request: &mut Request,
+        mode: ReturnMode,
+        waker: Option<&Waker>,
+    ) -> Response;
 }
 
 impl Cap {

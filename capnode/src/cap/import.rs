@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Cap;
 use super::edge::Edge;
 use super::hook::{ConnectionHook, UNSENT};
+use super::meter::Counted;
 use super::payload::PayloadRef;
 use super::pending::PendingAnswer;
 use super::promise::{Promise, result_of};
@@ -60,13 +61,15 @@ pub(crate) trait ImportHook: ConnectionHook {
 
     /// Makes a request, whose arguments are written, to the target of an import, and takes out what is sent of it. An
     /// awaited call waits for room, and every call behind those that wait; a call that cannot wait fails where too much
-    /// is waiting. A caller that waits already has a `waker`, which the answer wakes.
+    /// is waiting. A caller that waits already has a `waker`, which the answer wakes. A call that is `counted` is so with
+    /// its answer, if one is expected.
     fn call(
         self: Arc<Self>,
         target: &Arc<Import>,
         request: &mut Request,
         return_mode: ReturnMode,
         waker: Option<&Waker>,
+        counted: Option<&mut Option<Counted>>,
     ) -> Result<Called, Error>;
 
     /// Returns `true` if the connection has an edge at which calls are asked about.
@@ -152,6 +155,7 @@ impl Import {
     }
 
     /// Makes a request. What is sent is taken out of it. With `waker`, the caller waits for the response.
+    #[inline]
     pub(crate) fn request(self: &Arc<Self>, request: &mut Request, waker: Option<&Waker>) -> Response {
         // A member of an interface is asked for alike in all languages.
         if matches!(request.member, Member::Path(_)) {
@@ -163,9 +167,9 @@ impl Import {
         let is_kept = request.options.pipelined && self.pipelines();
         let mode = if is_kept { ReturnMode::Retained } else { ReturnMode::Streamed };
         if self.asks {
-            return self.cross(request, mode);
+            return self.cross(request, mode, waker);
         }
-        self.send(request, mode, waker)
+        self.send(request, mode, waker, None)
     }
 
     /// Returns `true` if calls can be made on the results of calls that are not there yet.
@@ -174,13 +178,13 @@ impl Import {
     }
 
     /// Makes a request by way of the edge of the connection. A chunk of a stream is part of the call that lent its end.
-    fn cross(self: &Arc<Self>, request: &mut Request, mode: ReturnMode) -> Response {
+    fn cross(self: &Arc<Self>, request: &mut Request, mode: ReturnMode, waker: Option<&Waker>) -> Response {
         match self.connection.edge().filter(|_| !request.options.chunk) {
             Some(edge) => match self.write_args(request) {
-                Ok(()) => edge.send(Cap::from_import(self.clone()), request, mode),
+                Ok(()) => edge.send(Cap::from_import(self.clone()), request, mode, waker),
                 Err(error) => Response::error(error),
             },
-            None => self.send(request, mode, None),
+            None => self.send(request, mode, waker, None),
         }
     }
 
@@ -190,8 +194,9 @@ impl Import {
         request: &mut Request,
         mode: ReturnMode,
         waker: Option<&Waker>,
+        counted: Option<&mut Option<Counted>>,
     ) -> Response {
-        match self.call(request, mode, waker) {
+        match self.call(request, mode, waker, counted) {
             Ok(Called::Sent(pending)) => Response(State::Sent(pending)),
             Ok(Called::Kept(result)) => {
                 Response::wire(Payload::reference(PayloadRef::Cap(Cap::from_import(result))))
@@ -248,12 +253,12 @@ impl Import {
 
     pub(crate) fn pipeline(self: &Arc<Self>, request: &mut Request) -> Cap {
         if self.asks {
-            return match self.cross(request, ReturnMode::Retained).outcome_now() {
+            return match self.cross(request, ReturnMode::Retained, None).outcome_now() {
                 Ok(outcome) => result_of(outcome),
                 Err(response) => Promise::of_response(response),
             };
         }
-        match self.call(request, ReturnMode::Retained, None) {
+        match self.call(request, ReturnMode::Retained, None, None) {
             Ok(Called::Kept(result)) => Cap::from_import(result),
             Ok(Called::Sent(pending)) => Promise::of_response(Response(State::Sent(pending))),
             Err(error) => Cap::broken(error),
@@ -265,6 +270,7 @@ impl Import {
         request: &mut Request,
         return_mode: ReturnMode,
         waker: Option<&Waker>,
+        counted: Option<&mut Option<Counted>>,
     ) -> Result<Called, Error> {
         self.write_args(request)?;
         let verb = match &request.member {
@@ -274,7 +280,7 @@ impl Import {
         if request.options.needs_progress || verb.is_some() {
             self.check_supported(verb, request.options.needs_progress)?;
         }
-        self.connection.clone().call(self, request, return_mode, waker)
+        self.connection.clone().call(self, request, return_mode, waker, counted)
     }
 
     fn write_args(&self, request: &mut Request) -> Result<(), Error> {

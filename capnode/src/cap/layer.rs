@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::task::{Poll, ready};
+use std::task::{Poll, Waker, ready};
 
 use super::Cap;
-use super::counted::Counted;
 use super::edge::Edge;
 use super::line::{Gate, Line, enter, hold};
-use super::meter::Meter;
-use super::policy::{CallInfo, Decision, Direction, Policy, around, ask, is_idle, meter_of, tell_outcome};
+use super::meter::{Counted, Meter};
+use super::policy::{
+    CallInfo, Decision, Direction, Policy, around, ask, is_idle, meter_of, panicked, tell_outcome,
+};
 use super::promise::{Asked, Holder, Promise};
 use super::request::Request;
 use super::response::{FirstPoll, Response};
@@ -71,11 +72,17 @@ impl Way {
         }
     }
 
-    fn deliver(self, request: &mut Request, first: Option<FirstPoll<'_>>) -> Response {
+    /// Delivers a request. A call that is `counted` is so with its answer, if one is expected.
+    fn deliver(
+        self,
+        request: &mut Request,
+        first: Option<FirstPoll<'_>>,
+        counted: Option<&mut Option<Counted>>,
+    ) -> Response {
         match self {
             Way::In(mut target) => target.deliver(request, first),
             Way::Out(mut target, mode) => match target.import() {
-                Some(import) => import.send(request, mode, None),
+                Some(import) => import.send(request, mode, first.map(|first| first.waker), counted),
                 None => target.deliver(request, first),
             },
         }
@@ -147,16 +154,14 @@ impl Layer {
     ) -> Response {
         call.apply_metadata(request);
         let began = Instant::now();
-        let response =
-            match around(&*self.policy, Some(&call), Response::error, || way.deliver(request, first))
-                .outcome_now()
-            {
-                Ok(outcome) => {
-                    tell_outcome(&*self.policy, &mut call, &outcome, began.elapsed());
-                    return Response::ready(outcome);
-                }
-                Err(response) => response,
-            };
+        let deliver = || way.deliver(request, first, None);
+        let response = match around(&*self.policy, Some(&call), Response::error, deliver).outcome_now() {
+            Ok(outcome) => {
+                tell_outcome(&*self.policy, &mut call, &outcome, began.elapsed());
+                return Response::ready(outcome);
+            }
+            Err(response) => response,
+        };
         let policy = self.policy.clone();
         response.followed(move |response, cx| {
             let failed = |error| Poll::Ready(Err(error));
@@ -193,13 +198,27 @@ impl Edge for Layer {
         self.cross(Way::In(target), request, first)
     }
 
-    fn send(self: Arc<Self>, target: Cap, request: &mut Request, mode: ReturnMode) -> Response {
+    fn send(
+        self: Arc<Self>,
+        target: Cap,
+        request: &mut Request,
+        mode: ReturnMode,
+        waker: Option<&Waker>,
+    ) -> Response {
         let way = Way::Out(target, mode);
         let Some(meter) = self.meter() else { return self.cross(way, request, None) };
         // To count, the method is enough.
-        match Counted::begin(meter, request.member.table_entry(), way.direction(), request.args.len()) {
-            Ok(counted) => counted.watch(way.deliver(request, None)),
-            Err(error) => Response::error(error.with_fate(Fate::NotSent)),
+        let entry = request.member.table_entry();
+        let mut counted = match Counted::begin(meter, entry, way.direction(), request.args.len()) {
+            Ok(counted) => Some(counted),
+            Err(id) => return Response::error(panicked(&id)),
+        };
+        let first = waker.map(|waker| FirstPoll { waker, place: None });
+        let response = way.deliver(request, first, Some(&mut counted));
+        match counted {
+            // It has no answer that would be counted.
+            Some(counted) => counted.watch(response),
+            None => response,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Requests of objects with an interface: the method is found by its number or name.
 
 use super::context::Context;
-use super::counted::Counted;
 use super::data::to_cap;
 use super::interface::{Interface, Method};
 use super::local::Local;
-use super::meter::{Direction, Meter};
+use super::meter::{Counted, Direction, Meter};
 use super::missing::{cannot, in_function, missing, not_a_function};
 use super::payload::{PayloadRef, encode};
+use super::policy::panicked;
 use super::request::{Args, Member, Request};
 use super::response::{BoxMethod, FirstPoll, MethodInfo, Reply, Response};
 use super::{Cap, Kind, RefKind, depth, too_many};
@@ -120,7 +120,7 @@ impl Cap {
         };
         Ok(match Counted::begin(meter, entry, Direction::Inward, args.len()) {
             Ok(counted) => counted.watch(target.call(number, &mut call)),
-            Err(error) => Response::error(error),
+            Err(id) => Response::error(panicked(&id)),
         })
     }
 }

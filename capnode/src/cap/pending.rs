@@ -10,7 +10,9 @@ use futures_channel::oneshot;
 use super::broken::OnBroken;
 use super::hook::ConnectionHook;
 use super::inbound::{Delivered, InboundRef, settle};
-use super::response::{Outcome, Reply};
+use super::meter::Counted;
+use super::payload::unfolded_len;
+use super::response::{Outcome, Reply, result_len};
 use crate::error::Error;
 use crate::message::{Id, Payload};
 use crate::runtime::BoxFuture;
@@ -24,6 +26,8 @@ pub(crate) struct AnswerSlot {
     /// The number of the call among those that have had to wait for room; 0 if it has not.
     number: u64,
     content: Mutex<Content>,
+    /// What counts the call, if it is counted.
+    counted: Option<Counted>,
 }
 
 enum Content {
@@ -112,7 +116,16 @@ impl Answerer {
 
     /// Answers the call. If the caller has gone, the answer is dropped. No lock may be held.
     pub(crate) fn answer(mut self, answer: Delivered) {
-        if let Some(waker) = self.0.take().and_then(|slot| slot.end(Content::Arrived(answer))) {
+        let Some(slot) = self.0.take() else { return };
+        if let Some(counted) = &slot.counted {
+            match &answer {
+                Ok(Ok(body)) => counted.outcome(Ok(unfolded_len(body))),
+                // Its outcome depends on what is in it.
+                Ok(Err(_)) => {}
+                Err(error) => counted.outcome(Err(error)),
+            }
+        }
+        if let Some(waker) = slot.end(Content::Arrived(answer)) {
             waker.wake();
         }
     }
@@ -161,16 +174,17 @@ impl Settling {
 
 impl PendingAnswer {
     /// Returns the future of the answer of a call, and what answers it. `number` is that among the calls that wait for
-    /// room, or 0. A caller that waits has a `waker`.
+    /// room, or 0. A caller that waits has a `waker`. A call that is `counted` is so when it is answered.
     pub(crate) fn new(
         connection: Arc<dyn ConnectionHook>,
         id: Id,
         number: u64,
         waker: Option<Waker>,
+        counted: Option<Counted>,
     ) -> (Answerer, Self) {
         let state = if waker.is_some() { State::Begun } else { State::Waiting };
         let content = Mutex::new(Content::Awaited(waker));
-        let slot = Arc::new(AnswerSlot { id: AtomicI64::new(id), number, content });
+        let slot = Arc::new(AnswerSlot { id: AtomicI64::new(id), number, content, counted });
         (Answerer(Some(slot.clone())), Self { connection, slot, state })
     }
 
@@ -220,6 +234,9 @@ impl Future for PendingAnswer {
                 State::Begun | State::Waiting => ready!(self.slot.poll(cx)),
                 State::Settling(settled) => {
                     let outcome = ready!(settled.poll(cx));
+                    if let Some(counted) = &self.slot.counted {
+                        counted.outcome(result_len(&outcome));
+                    }
                     self.state = State::Done;
                     return Poll::Ready(outcome);
                 }
@@ -232,7 +249,13 @@ impl Future for PendingAnswer {
                     continue;
                 }
                 Some(Err(error)) => Err(error),
-                None => Err(self.connection.closed_error()),
+                None => {
+                    let error = self.connection.closed_error();
+                    if let Some(counted) = &self.slot.counted {
+                        counted.outcome(Err(&error));
+                    }
+                    Err(error)
+                }
             };
             self.state = State::Done;
             return Poll::Ready(outcome);

@@ -14,9 +14,9 @@ pub use super::meter::Direction;
 use super::meter::Meter;
 #[cfg(any(feature = "metrics", test))]
 use super::meter::TableEntry;
-use super::payload::{LivePayload, PayloadRef, unfolded_len};
+use super::payload::{LivePayload, PayloadRef};
 use super::request::{Args, Member, Request};
-use super::response::{Outcome, Reply};
+use super::response::{Outcome, result_len};
 use super::slot::decode;
 use super::value::Value;
 use super::{Cap, RefKind};
@@ -85,15 +85,6 @@ pub trait Policy: Send + Sync + 'static {
     #[doc(hidden)]
     fn meter(&self) -> Option<&dyn Meter> {
         None
-    }
-}
-
-/// Returns the bytes of a result, as they are written inside the program, or the error.
-pub(super) fn result_len(outcome: &Outcome) -> Result<usize, &Error> {
-    match outcome {
-        Ok(Reply::Wire(body)) => Ok(unfolded_len(body)),
-        Ok(Reply::Typed(_) | Reply::Placed) => Ok(0),
-        Err(error) => Err(error),
     }
 }
 

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::context::{self, Context as CallContext};
 use super::depth;
 use super::interface::HandlerOptions;
-use super::payload::{LivePayload, undefined};
+use super::payload::{LivePayload, undefined, unfolded_len};
 use super::pending::PendingAnswer;
 use super::promise::QueuedRequest;
 use super::request::Unwritten;
@@ -56,6 +56,15 @@ impl Reply {
 }
 
 pub(crate) type Outcome = Result<Reply, Error>;
+
+/// Returns the bytes of a result, as they are written inside the program, or the error.
+pub(super) fn result_len(outcome: &Outcome) -> Result<usize, &Error> {
+    match outcome {
+        Ok(Reply::Wire(body)) => Ok(unfolded_len(body)),
+        Ok(Reply::Typed(_) | Reply::Placed) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
 
 /// The future of a request's outcome. Dropping it cancels as far as possible.
 #[doc(hidden)]

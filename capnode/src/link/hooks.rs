@@ -20,6 +20,7 @@ use crate::cap::context::{Context, late};
 use crate::cap::edge::Edge;
 use crate::cap::hook::{ConnectionHook, UNSENT};
 use crate::cap::import::{Called, Import, ImportHook};
+use crate::cap::meter::Counted;
 use crate::cap::payload::{LivePayload, PayloadRef, REFERENCE, beside_len};
 use crate::cap::pending::{AnswerSlot, PendingAnswer};
 use crate::cap::promise::Promise;
@@ -98,7 +99,7 @@ impl ImportHook for Link {
             let _waits = state.outbox.admit(0, true, true, state.session.unanswered(), &self.limits)?;
             let call = state.session.round_trip();
             let id = state.send(call, effects)?;
-            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, None);
+            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, None, None);
             state.entries.expect(id, Question::Call { caller, progress: None, since: None });
             Ok(answer)
         })
@@ -145,6 +146,7 @@ impl ImportHook for Link {
         request: &mut Request,
         return_mode: ReturnMode,
         waker: Option<&Waker>,
+        counted: Option<&mut Option<Counted>>,
     ) -> Result<Called, Error> {
         let (size, program) = match &mut request.args {
             // Arguments without references are sent as they are.
@@ -181,7 +183,7 @@ impl ImportHook for Link {
                 let number = state.outbox.next_number();
                 self.note_deadline(state, Deadline::Waiting(number), options);
                 let context = options.context.clone();
-                let (requester, called) = self.requester(number, answered, options, waker.take());
+                let (requester, called) = self.requester(number, answered, options, waker.take(), counted);
                 let (target, path) = (target.clone(), path.compact());
                 state.outbox.wait(QueuedCall { target, path, args, program, context, size, requester });
                 return Ok(called);
@@ -208,7 +210,8 @@ impl ImportHook for Link {
                 return Ok(Called::Kept(Import::new(self.clone(), id, false)));
             }
             let since = self.call_since(options.timed);
-            let (caller, answer) = PendingAnswer::new(self.clone(), id, 0, waker.take());
+            let (caller, answer) =
+                PendingAnswer::new(self.clone(), id, 0, waker.take(), counted.and_then(Option::take));
             if restricted || options.context.is_some() {
                 self.note_deadline(state, Deadline::Own(id), options);
                 state.entries.note_made(id, target);
@@ -297,10 +300,12 @@ impl Link {
         answered: bool,
         options: &mut CallOptions,
         waker: Option<Waker>,
+        counted: Option<&mut Option<Counted>>,
     ) -> (Requester, Called) {
         if answered {
             let options = std::mem::replace(options, CallOptions::NONE);
-            let (caller, answer) = PendingAnswer::new(self.clone(), UNSENT, number, waker);
+            let (caller, answer) =
+                PendingAnswer::new(self.clone(), UNSENT, number, waker, counted.and_then(Option::take));
             (Requester::Caller { caller, options }, Called::Sent(answer))
         } else {
             let result = Import::new(self.clone(), UNSENT, false);

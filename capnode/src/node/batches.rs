@@ -23,6 +23,7 @@ use crate::cap::broken::{BrokenSlot, OnBroken};
 use crate::cap::edge::Edge;
 use crate::cap::hook::ConnectionHook;
 use crate::cap::import::{Called, Import, ImportHook};
+use crate::cap::meter::Counted;
 use crate::cap::pending::{AnswerSlot, PendingAnswer};
 use crate::cap::request::{Member, Request as CallRequest};
 use crate::connection::Connection;
@@ -396,13 +397,14 @@ impl ImportHook for Batches {
         request: &mut CallRequest,
         return_mode: ReturnMode,
         waker: Option<&Waker>,
+        counted: Option<&mut Option<Counted>>,
     ) -> Result<Called, Error> {
         if let Some(ended) = self.connection.link().closed() {
             return Err(ended.with_fate(Fate::NotSent));
         }
         let link = self.enter()?;
         let index = Import::new(link.clone(), 0, false);
-        let called = link.clone().call(&index, request, return_mode, waker);
+        let called = link.clone().call(&index, request, return_mode, waker, counted);
         link.leave_batch();
         called
     }

@@ -8,7 +8,7 @@ use ::metrics::{Counter, Gauge, Histogram};
 
 use super::{Direction, Guard};
 use crate::cap::counted::Metered;
-use crate::cap::meter::{self, Meter, TableEntry};
+use crate::cap::meter::{self, Meter, SharedCounter, TableEntry};
 use crate::error::Error;
 use crate::sync::{Mutex, lock};
 
@@ -42,7 +42,7 @@ type Key = (Option<(usize, usize)>, Direction);
 
 #[derive(Default)]
 struct Metrics {
-    methods: Mutex<HashMap<Key, Arc<Series>, foldhash::fast::RandomState>>,
+    methods: Mutex<HashMap<Key, SharedCounter, foldhash::fast::RandomState>>,
 }
 
 struct Series {
@@ -87,6 +87,12 @@ impl Series {
 }
 
 impl meter::Counter for Series {
+    fn begun(&self, bytes: usize) {
+        self.calls.increment(1);
+        self.bytes.increment(bytes as u64);
+        self.in_flight.increment(1.0);
+    }
+
     fn outcome(&self, outcome: Result<usize, &Error>, duration: Duration) {
         self.seconds.record(duration.as_secs_f64());
         match outcome {
@@ -101,15 +107,11 @@ impl meter::Counter for Series {
 }
 
 impl Meter for Metrics {
-    fn begin(&self, method: TableEntry, way: Direction, bytes: usize) -> Arc<dyn meter::Counter> {
+    fn counter(&self, method: TableEntry, way: Direction) -> SharedCounter {
         let addrs = method.map(|(interface, method)| {
             (std::ptr::from_ref(interface).addr(), std::ptr::from_ref(method).addr())
         });
-        let new = || Arc::new(Series::new(method, way));
-        let series = lock(&self.methods).entry((addrs, way)).or_insert_with(new).clone();
-        series.calls.increment(1);
-        series.bytes.increment(bytes as u64);
-        series.in_flight.increment(1.0);
-        series
+        let new = || -> SharedCounter { Arc::new(Box::new(Series::new(method, way))) };
+        lock(&self.methods).entry((addrs, way)).or_insert_with(new).clone()
     }
 }

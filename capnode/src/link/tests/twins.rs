@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::write;
 use crate::cap::counted::Metered;
-use crate::cap::meter::{Counter, Direction, Meter, TableEntry};
+use crate::cap::meter::{Counter, Direction, Meter, SharedCounter, TableEntry};
 use crate::dialect::capnweb;
 use crate::link::task::Task;
 use crate::link::{Link, LinkConfig};
@@ -100,14 +100,18 @@ struct Shared {
 struct Notes(Arc<Shared>);
 
 impl Meter for Notes {
-    fn begin(&self, method: TableEntry, direction: Direction, bytes: usize) -> Arc<dyn Counter> {
+    fn counter(&self, method: TableEntry, direction: Direction) -> SharedCounter {
         let method = method.map(|(interface, method)| (interface.name, method.name));
-        lock(&self.0.seen).push(format!("begin {method:?} {direction:?} {bytes}"));
-        Arc::new(self.clone())
+        lock(&self.0.seen).push(format!("{method:?} {direction:?}"));
+        Arc::new(Box::new(self.clone()))
     }
 }
 
 impl Counter for Notes {
+    fn begun(&self, bytes: usize) {
+        lock(&self.0.seen).push(format!("begun {bytes}"));
+    }
+
     fn outcome(&self, outcome: Result<usize, &Error>, _: Duration) {
         lock(&self.0.seen).push(format!("outcome {outcome:?}"));
     }
