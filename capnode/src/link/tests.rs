@@ -2,6 +2,7 @@
 //! of a node, and a session without an index. All others are in `tests/semantics`.
 
 use std::sync::{Arc, Mutex};
+#[cfg(feature = "host")]
 use std::time::Duration;
 
 use super::pool::Pool;
@@ -10,6 +11,7 @@ use super::{Link, LinkConfig};
 use crate::Object;
 use crate::cap::data::index;
 use crate::session::Side;
+#[cfg(feature = "host")]
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 use crate::{Cap, Func, Limits, Value};
@@ -59,6 +61,7 @@ fn without_an_index_every_use_of_it_fails_and_the_session_goes_on() {
     );
 }
 
+#[cfg(feature = "host")]
 #[test]
 fn calls_look_for_results_that_may_fail_only_as_long_as_there_are_any() {
     let link = accepting(None);
