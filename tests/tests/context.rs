@@ -306,6 +306,23 @@ async fn calls_on_a_pipelined_result_end_by_its_deadline_although_nobody_holds_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_with_a_pipelined_result_as_an_argument_is_made_whether_that_is_there_or_late() {
+    let limit = Duration::from_millis(200);
+    let (station, _drops) = without_contexts(Dialect::CapnWeb).await;
+    let hanging = station.hang().timeout(limit).pipeline_cap();
+    for late in [false, true] {
+        let began = Instant::now();
+        for arg in [hanging.clone(), hanging.at("field")] {
+            let call = station.cap().invoke::<()>("missing", (arg,));
+            let error = tokio::time::timeout(10 * limit, call).await.expect("it ends").unwrap_err();
+            assert_eq!((error.kind(), error.fate()), (ErrorKind::Rejected, Fate::Answered), "{late} {error}");
+        }
+        assert_eq!(Instant::now(), began, "nobody waits for it");
+        assert_eq!(hanging.read::<()>().await.unwrap_err().kind(), ErrorKind::Timeout);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipelined_call_that_waits_for_room_fails_at_its_deadline_and_is_not_made() {
     let (station, mut drops) = Stop::last();
     let (near, far) = tokio::io::duplex(1);

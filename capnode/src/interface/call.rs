@@ -194,7 +194,8 @@ impl<T, F> Call<T, F> {
     ///
     /// Of a call that is [sent](Self::send) or [pipelined](Self::pipeline) it counts from then. What runs in this program is
     /// dropped at its end, and so is a handler at a peer, if that is another program of this library. At any other peer it
-    /// runs on, and the result of a pipelined call fails here, with all calls that were made on it.
+    /// runs on, and the result of a pipelined call fails here, with all calls that were made on it. A call that has it as
+    /// an argument is made all the same: its method gets a reference, and may not need what that stands for.
     ///
     /// Of several limits the shortest holds, also if one is that of the [client](Cap::with_call_time).
     #[cfg(feature = "host")]
