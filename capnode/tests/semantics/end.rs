@@ -217,6 +217,7 @@ fn an_abort_of_the_peers_ends_the_session_with_its_reason() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_of_a_handler_is_an_error_to_its_caller_and_to_nobody_else() {
     let (_log, mut pair, probe) = linked_probe();
     let error = pair.wait(probe.panic()).unwrap_err();

@@ -402,7 +402,7 @@ fn call_bytes() {
         "call_bytes",
         |_| {},
         |two| {
-            (0..4).for_each(|_| two.begin("wait", "x".repeat(100)));
+            (0..4).for_each(|_| two.begin("wait", "x".repeat(300)));
             two.settle();
         },
         |core| core.report().call_bytes,

@@ -7,6 +7,7 @@ use capnode::{CallInfo, Decision, Element, Policy};
 use serde::{Deserialize, Serialize};
 
 use crate::harness::*;
+use crate::hostile::on_a_small_stack;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Profile {
@@ -378,8 +379,7 @@ fn what_comes_with_a_map_that_fails_is_given_back() {
 
 #[test]
 fn maps_inside_maps_take_no_stack_without_bound() {
-    // The stack of a worker.
-    let test = || {
+    on_a_small_stack(|| {
         for depth in [1, 10, 32, 40, 60, 200] {
             let nested =
                 (1..depth).fold("[7]".to_owned(), |inner, _| format!(r#"[["remap",0,[],[],{inner}]]"#));
@@ -392,8 +392,7 @@ fn maps_inside_maps_take_no_stack_without_bound() {
                 assert!(peer.core().closed().is_some(), "a frame may not be so deep");
             }
         }
-    };
-    std::thread::Builder::new().stack_size(2 << 20).spawn(test).unwrap().join().unwrap();
+    });
 }
 
 #[test]

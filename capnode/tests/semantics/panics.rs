@@ -113,6 +113,7 @@ fn id(message: &str) -> &str {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn whatever_a_handler_panics_with_its_caller_gets_an_id_of_its_own() {
     let (mut pair, client) = fragile();
     let mut ids = Vec::new();
@@ -128,6 +129,7 @@ fn whatever_a_handler_panics_with_its_caller_gets_an_id_of_its_own() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_while_a_result_is_written_is_an_error_to_the_caller() {
     let (mut pair, client) = fragile();
     let error = pair.wait(client.unwritable()).err().expect("it panics");
@@ -138,6 +140,7 @@ fn a_panic_while_a_result_is_written_is_an_error_to_the_caller() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn an_error_of_which_the_data_panics_has_its_message_left() {
     let (mut pair, client) = fragile();
     let Err(CallError::Returned(error)) = pair.wait(client.pass_on()) else { panic!("it fails") };
@@ -146,6 +149,7 @@ fn an_error_of_which_the_data_panics_has_its_message_left() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_while_an_argument_is_written_late_fails_the_call_as_not_sent() {
     type Takes = Func<fn(Fragile)>;
 
@@ -162,6 +166,7 @@ fn a_panic_while_an_argument_is_written_late_fails_the_call_as_not_sent() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_while_an_object_is_dropped_harms_nobody() {
     let (mut pair, client) = fragile();
     let made = pair.wait(client.make()).unwrap();
@@ -176,6 +181,7 @@ fn a_panic_while_an_object_is_dropped_harms_nobody() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_while_an_object_is_dropped_by_a_call_that_does_not_reach_it_harms_nobody() {
     // The call is the last to hold the object, and is refused for its arguments.
     let object = FragilesClient::new(Object(Some(DROPPED)));
@@ -188,6 +194,7 @@ fn a_panic_while_an_object_is_dropped_by_a_call_that_does_not_reach_it_harms_nob
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_while_a_handler_is_dropped_harms_nobody() {
     let (mut pair, client) = fragile();
     let held = started(client.hold());
@@ -206,6 +213,7 @@ fn a_panic_while_a_handler_is_dropped_harms_nobody() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_callback_that_panics_at_the_end_keeps_no_other_from_being_called() {
     let log = Log::default();
     let (mut pair, client) = fragile();
@@ -225,6 +233,7 @@ fn a_callback_that_panics_at_the_end_keeps_no_other_from_being_called() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_listener_to_progress_that_panics_fails_no_call() {
     let steps = Func::<fn() -> u32>::new(|| async {
         for step in 0..3 {
@@ -243,6 +252,7 @@ fn a_listener_to_progress_that_panics_fails_no_call() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_restorer_that_panics_is_a_handler_that_does() {
     struct Broken;
 
@@ -261,6 +271,7 @@ fn a_restorer_that_panics_is_a_handler_that_does() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_while_a_stream_or_a_listener_is_dropped_harms_nobody() {
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
         let connecting = Core::builder().dialect(dialect).connecting(());
@@ -285,6 +296,7 @@ fn a_panic_while_a_stream_or_a_listener_is_dropped_harms_nobody() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "in WebAssembly a panic ends the program")]
 fn a_panic_while_an_argument_is_dropped_harms_nobody() {
     type Takes = Func<fn(Fragile)>;
 

@@ -154,6 +154,7 @@ fn use_everything(dialect: Dialect) {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "WebAssembly has no threads")]
 fn user_code_may_use_the_core_that_runs_it() {
     for dialect in [Dialect::CapnWeb, Dialect::Capnode, Dialect::Q] {
         let (done, ended) = mpsc::channel();
@@ -181,6 +182,7 @@ impl Drop for LastCall {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "WebAssembly has no threads")]
 fn calls_can_be_made_while_a_thread_drops_what_is_local_to_it() {
     let (core, log) = (Core::connecting(()), Log::default());
     let (cap, probe) = (core.index::<Cap>(), log.probe());

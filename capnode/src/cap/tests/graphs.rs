@@ -144,6 +144,7 @@ fn a_shared_value_is_not_written_elsewhere() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "WebAssembly has no threads")]
 fn long_chains_are_dropped_without_stack_for_their_length() {
     let chain = || {
         let mut last = Value::Null;

@@ -120,6 +120,7 @@ fn paths_lead_through_shared_values() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "WebAssembly has no threads")]
 fn a_chain_of_records_is_dropped_without_stack_for_its_length() {
     let chain = || {
         let mut last = functions()[0].clone();

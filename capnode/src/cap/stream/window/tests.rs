@@ -63,7 +63,7 @@ fn the_window_stays_in_its_bounds() {
     let mut window = Window::new();
     // The longest time and the largest sizes do not overflow.
     for time in [0, 1, u64::MAX / 2, u64::MAX] {
-        let sent = window.sent(1 << 40, at(time));
+        let sent = window.sent(usize::try_from(1_u64 << 40).unwrap_or(usize::MAX), at(time));
         window.acknowledged(sent, Duration::MAX);
         assert!((LEAST..=MOST).contains(&window.size), "{}", window.size);
     }
