@@ -1,11 +1,13 @@
 //! Types of the user's that have changed, compared by the compiler of TypeScript.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{env, fs, io, process};
+use std::{env, fs, io};
 
 use super::form::Description;
+use crate::runtime::random;
 
 /// The variable that names the compiler.
 const COMPILER: &str = "CAPNODE_TSC";
@@ -84,10 +86,11 @@ fn program(sides: [&Description; 2], questions: &[Question]) -> Result<(String, 
 
 /// Compiles a program, and returns the lines that the compiler refuses, each with what it says.
 fn refused(program: &str) -> Result<Vec<(usize, String)>, String> {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let file = env::temp_dir().join(format!("capnode-changes-{}-{count}.ts", process::id()));
-    fs::write(&file, program).map_err(|error| format!("{}: {error}", file.display()))?;
+    // Others may write to that folder: the name cannot be guessed, and nothing that is there already is followed.
+    let file = env::temp_dir().join(format!("capnode-changes-{:016x}.ts", random::number()));
+    File::create_new(&file)
+        .and_then(|mut opened| opened.write_all(program.as_bytes()))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
     let compiler = env::var_os(COMPILER).unwrap_or_else(|| "tsc".into());
     let output = Command::new(compiler).args(OPTIONS).arg(&file).output();
     let _gone = fs::remove_file(&file);

@@ -18,7 +18,7 @@ pub struct Channel {
     current: String,
 }
 
-/// What is handed to JavaScript.
+/// An instruction to the task that JavaScript's values belong to.
 pub(super) enum Message {
     Frame(String),
     /// The last one, with the reason of a failure.

@@ -16,13 +16,13 @@ use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
 use crate::transport::ReceiveError;
 
-/// What posts messages and hears them: a `MessagePort`, a `Worker`, or, in a worker, its `DedicatedWorkerGlobalScope`.
+/// An end of a line of messages: a `MessagePort`, a `Worker`, or, in a worker, its `DedicatedWorkerGlobalScope`.
 pub trait Port: Clone + Into<EventTarget> + 'static {
     /// Posts a message.
     ///
     /// # Errors
     ///
-    /// What the `postMessage` of the port throws.
+    /// An exception of the `postMessage` of the port.
     fn post(&self, message: &JsValue) -> Result<(), JsValue>;
 
     /// Lets messages arrive that the port held back until somebody listens.
