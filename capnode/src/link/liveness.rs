@@ -180,6 +180,8 @@ impl Link {
         effects: &mut Effects,
     ) -> Option<Duration> {
         self.has_sooner.store(false, Ordering::SeqCst);
+        // The calls on their results have been answered.
+        state.drop_unneeded();
         state.entries.deadlines.as_ref()?.next()?;
         let clock = Instant::now();
         while let Some(call) = state.entries.deadlines.as_mut()?.take_late(clock) {

@@ -5,7 +5,13 @@ use std::sync::{Arc, Mutex};
 #[cfg(feature = "host")]
 use std::time::Duration;
 
+#[cfg(feature = "host")]
+use super::effects::Effects;
+#[cfg(feature = "host")]
+use super::locked::Cause;
 use super::pool::Pool;
+#[cfg(feature = "host")]
+use super::state::State;
 use super::{Link, LinkConfig};
 #[cfg(feature = "host")]
 use crate::Object;
@@ -79,6 +85,25 @@ fn calls_look_for_results_that_may_fail_only_as_long_as_there_are_any() {
     assert!(!restricted());
     result.invoke::<()>("z", ()).send().unwrap();
     assert!(!restricted());
+}
+
+#[cfg(feature = "host")]
+#[test]
+fn a_result_that_nobody_holds_is_read_until_the_last_call_on_it_has_ended() {
+    let link = accepting(None);
+    link.receive(r#"["stream",["pipeline",0,["x"],[]]]"#);
+    let result = link.peer_index().invoke::<()>("x", ()).timeout(Duration::from_secs(60)).pipeline_cap();
+    result.invoke::<()>("y", ()).send().unwrap();
+    drop(result);
+    let read = r#"["release",2,1]"#.to_owned();
+    assert!(!write(&link).contains(&read));
+    link.receive(r#"["resolve",3,1]"#);
+    link.tick();
+    assert!(write(&link).contains(&read), "it waits for its deadline");
+    let remain = |state: &mut State, _: &mut Effects| {
+        state.entries.deadlines.as_ref().is_some_and(|deadlines| deadlines.has_results())
+    };
+    assert!(!link.with_state(Cause::Driver, remain), "nothing is kept of it");
 }
 
 #[cfg(feature = "host")]
