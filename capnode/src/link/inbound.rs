@@ -166,7 +166,8 @@ impl Link {
             let Some(pulled) = state.session.receive_answer(id) else { return false };
             state.clock.note_received(Sign::Answer(id), now);
             if pulled {
-                state.say(&Message::Release { id, count: 1 });
+                let release = state.session.release_result(id);
+                state.say_all(release);
             }
             caller = state.entries.take_question(id);
             true
@@ -265,8 +266,9 @@ impl Link {
             return;
         }
         let bytes = self.carries_bytes.load(Ordering::Relaxed);
-        if let Some(offer) = state.session.offer(Extensions { bytes, context: true }) {
-            state.say(&offer);
+        if !state.session.has_offer() {
+            let reply = state.session.offer(Extensions { bytes, context: true });
+            state.say_all(reply);
             #[cfg(feature = "host")]
             if self.is_draining() {
                 let draining = state.session.drain();

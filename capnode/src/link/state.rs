@@ -39,6 +39,9 @@ pub(super) struct State {
 impl State {
     /// Writes a message that is no call.
     pub(super) fn say(&mut self, message: &Message) {
+        if self.session.holds_messages() {
+            self.say_held();
+        }
         let Self { session, encoding, entries, outbox, .. } = self;
         outbox.push(|out| {
             let written = encoding.write(message, session, entries, out);
@@ -48,6 +51,13 @@ impl State {
         {
             outbox.put_beside(message);
         }
+    }
+
+    /// Writes the messages that go before the next one.
+    #[cold]
+    pub(super) fn say_held(&mut self) {
+        let held = self.session.take_held();
+        self.say_all(held);
     }
 
     /// Writes the messages that a change of the session leads to, if any.
@@ -60,6 +70,9 @@ impl State {
     #[inline]
     pub(super) fn send(&mut self, call: OutboundCall, effects: &mut Effects) -> Result<Id, Error> {
         let OutboundCall { id, message, pulled } = call;
+        if self.session.holds_messages() {
+            self.say_held();
+        }
         let Self { session, encoding, entries, outbox, .. } = self;
         let mut written = Ok(());
         outbox.push(|out| written = encoding.write(&message, session, entries, out));

@@ -80,7 +80,11 @@ impl Session {
                 self.resolve(&mut value, &mut found)?;
                 Some(Event::Progress { import: id, value })
             }
-            Message::Extensions(Extensions { bytes, context }) if self.extended => {
+            Message::Extensions(Extensions { bytes, context })
+                if self.extended || (self.hello_due && self.hello_sent) =>
+            {
+                // It is also the reply to a hello.
+                self.extended = true;
                 self.taken.bytes |= bytes;
                 self.taken.context |= context;
                 None
@@ -96,7 +100,7 @@ impl Session {
             Message::Answer { id, outcome } => self.handle_answer(id, outcome, &mut reply)?,
             Message::Release { id, count } => self.handle_release(id, count)?,
             Message::Hello => {
-                reply = self.handle_hello();
+                self.handle_hello();
                 None
             }
             Message::Abort(mut reason) => {
@@ -411,15 +415,13 @@ impl Session {
         self.unanswered -= usize::from(matches!(import.state, ImportState::Awaited { .. }));
     }
 
-    fn handle_hello(&mut self) -> Option<Message> {
-        if !self.hello_due {
-            // A late hello is only a release of no references.
-            return None;
+    fn handle_hello(&mut self) {
+        // A late hello is only a release of no references.
+        if self.hello_due {
+            self.extended = true;
+            self.replies |= !self.hello_sent;
+            self.hello_sent = true;
         }
-        self.extended = true;
-        let replies = !self.hello_sent;
-        self.hello_sent = true;
-        replies.then_some(Message::Hello)
     }
 
     fn handle_pull(&mut self, id: Id) -> Option<Event> {
@@ -452,7 +454,8 @@ impl Session {
         self.hello_due &= self.extended;
         let mut found = Findings::NONE;
         let (Ok(value) | Err(value)) = &mut outcome;
-        if !value.refs.is_empty() {
+        let is_plain = value.refs.is_empty();
+        if !is_plain {
             self.resolve(value, &mut found)?;
         }
         let is_over = match self.take_awaited(id) {
@@ -467,7 +470,11 @@ impl Session {
                 false
             }
         };
-        *reply = is_over.then_some(Message::Release { id, count: 1 });
+        *reply = match is_over {
+            true if is_plain => self.release_result(id),
+            true => Some(Message::Release { id, count: 1 }),
+            false => None,
+        };
         Ok(Some(match (outcome, found.wrong) {
             (Ok(value), Some(why)) => Event::Undecodable { import: id, value, why },
             // A missing value is left out of an error.

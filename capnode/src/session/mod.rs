@@ -233,13 +233,17 @@ pub(crate) struct Session {
     limits: Limits,
     peer: &'static Capabilities,
     extended: bool,
-    /// `true` once the hello is sent: by the connecting side at once, by the accepting side in reply.
+    /// `true` once the hello is sent by the connecting side, or due in reply from the accepting side.
     hello_sent: bool,
+    /// `true` if the abilities of this side are the reply to the peer's hello.
+    replies: bool,
     /// `true` if a hello may still come. At an accepting side it comes before all else, at a connecting one before any
     /// answer.
     hello_due: bool,
-    /// The abilities that the peer has been told of, once it has.
+    /// The abilities of this side that the peer is told of, once it is known to be extended.
     offered: Option<Extensions>,
+    /// Messages for an extended peer that go before the next one, since nobody waits for them.
+    held: Vec<Message>,
     /// The abilities that the peer has told of.
     taken: Extensions,
     /// The number of this side's last call that the peer runs, once the peer has said that it is draining.
@@ -280,8 +284,10 @@ impl Session {
             peer,
             extended: false,
             hello_sent: false,
+            replies: false,
             hello_due: true,
             offered: None,
+            held: Vec::new(),
             taken: Extensions::default(),
             last_run: None,
             imports,
@@ -326,13 +332,43 @@ impl Session {
         self.extended
     }
 
-    /// Returns the message by which this side tells of its abilities, to be sent once to an extended peer.
+    /// Returns `true` if the abilities of this side have been [offered](Self::offer).
+    pub(crate) fn has_offer(&self) -> bool {
+        self.offered.is_some()
+    }
+
+    /// Offers the abilities of this side to an extended peer. Returns the message that tells of them, if it is the reply
+    /// to the peer's hello. A connecting side tells them before its next message, so a connection of one call does without.
     pub(crate) fn offer(&mut self, extensions: Extensions) -> Option<Message> {
-        if !self.extended || self.offered.is_some() {
-            return None;
-        }
         self.offered = Some(extensions);
-        Some(Message::Extensions(extensions))
+        let message = Message::Extensions(extensions);
+        if self.replies {
+            return Some(message);
+        }
+        self.held.push(message);
+        None
+    }
+
+    /// Returns the message that releases the result of a pulled call, which has no references in it. The first one of an
+    /// extended peer waits for the next message: the peer keeps only an answer that it has sent.
+    pub(crate) fn release_result(&mut self, id: Id) -> Option<Message> {
+        let message = Message::Release { id, count: 1 };
+        let holds_one = || self.held.iter().any(|held| matches!(held, Message::Release { .. }));
+        if !self.extended || holds_one() {
+            return Some(message);
+        }
+        self.held.push(message);
+        None
+    }
+
+    /// Returns `true` if messages are held that go before the next one.
+    pub(crate) fn holds_messages(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Takes the messages that go before the next one.
+    pub(crate) fn take_held(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.held)
     }
 
     /// Notes abilities of the peer that this program knows of.
@@ -343,7 +379,8 @@ impl Session {
     /// Returns `true` if the peer has been told that this side takes bytes beside the text.
     #[cfg(feature = "host")]
     pub(crate) fn has_offered_bytes(&self) -> bool {
-        self.offered.is_some_and(|offered| offered.bytes)
+        let is_told = !self.held.iter().any(|message| matches!(message, Message::Extensions(_)));
+        is_told && self.offered.is_some_and(|offered| offered.bytes)
     }
 
     /// Returns `true` if the peer takes bytes beside the text.

@@ -35,7 +35,67 @@ fn an_accepting_side_sends_no_mark_that_was_not_offered() {
 fn a_mark_is_answered_once() {
     let mut session = accepting();
     say(&mut session, [Message::Hello, Message::Hello]);
+    assert_eq!(messages(&mut session), [OFFER]);
+}
+
+#[test]
+fn an_accepting_side_may_answer_with_a_mark_of_its_own() {
+    let mut session = Session::new(Side::Connecting, Limits::default());
+    say(&mut session, [Message::Hello, OFFER]);
+    assert!(session.is_extended());
+}
+
+#[test]
+fn a_connecting_side_tells_its_abilities_before_its_next_message() {
+    let mut session = Session::new(Side::Connecting, Limits::default());
     assert_eq!(messages(&mut session), [Message::Hello]);
+    say(&mut session, [OFFER]);
+    assert_eq!((messages(&mut session), session.has_offer()), (vec![], true));
+    assert_eq!(session.take_held(), [OFFER]);
+    assert!(!session.holds_messages());
+}
+
+#[test]
+fn only_the_first_release_of_a_result_waits_and_only_for_a_marked_peer() {
+    for extended in [true, false] {
+        let mut session = Session::new(Side::Connecting, Limits::default());
+        let calls = [(); 3].map(|()| session.call(0, Path::Empty, None, ReturnMode::Streamed));
+        messages(&mut session);
+        if extended {
+            say(&mut session, [OFFER]);
+            session.take_held();
+        }
+        let [first, second, third] = calls.map(|call| {
+            say(&mut session, [resolve(call, text("1"))]);
+            messages(&mut session)
+        });
+        let held = session.take_held();
+        if extended {
+            assert_eq!((first, held), (vec![], vec![release(calls[0], 1)]));
+        } else {
+            assert_eq!((first, held), (vec![release(calls[0], 1)], vec![]));
+        }
+        assert_eq!((second, third), (vec![release(calls[1], 1)], vec![release(calls[2], 1)]));
+    }
+}
+
+#[test]
+fn the_release_of_a_result_with_references_does_not_wait() {
+    let mut session = Session::new(Side::Connecting, Limits::default());
+    let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
+    messages(&mut session);
+    say(&mut session, [OFFER, resolve(call, references([CapDescriptor::SenderHosted(-1)]))]);
+    assert_eq!(messages(&mut session), [release(call, 1)]);
+}
+
+#[test]
+fn abilities_without_a_mark_are_no_message() {
+    let mut session = accepting();
+    assert!(session.handle(OFFER).is_err());
+    let mut session = Session::new(Side::Connecting, Limits::default());
+    let call = session.call(0, Path::Empty, None, ReturnMode::Streamed);
+    say(&mut session, [resolve(call, text("1"))]);
+    assert!(session.handle(OFFER).is_err(), "it comes before any answer");
 }
 
 #[test]

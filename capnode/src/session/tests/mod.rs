@@ -8,7 +8,7 @@ use super::{Event, ObjectId, OutboundCall, ReturnDisposition, Side};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::message::{
-    CapDescriptor, Expression, Id, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, UNNUMBERED,
+    CapDescriptor, Expression, Extensions, Id, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, UNNUMBERED,
 };
 use crate::thin_vec::ThinVec;
 
@@ -90,6 +90,9 @@ impl Session {
     fn handle(&mut self, message: Message) -> Result<(), Error> {
         let received = self.inner.receive(Some(message), Duration::ZERO)?;
         self.messages.extend(received.reply);
+        if self.is_extended() && !self.has_offer() {
+            self.messages.extend(self.inner.offer(Extensions::default()));
+        }
         self.events.extend(received.event);
         Ok(())
     }
@@ -107,6 +110,9 @@ impl Session {
         self.events.pop_front()
     }
 }
+
+/// The reply to a hello.
+const OFFER: Message = Message::Extensions(Extensions { bytes: false, context: false });
 
 /// A connection whose messages stay in transit until a test delivers them.
 struct Pair {
@@ -289,7 +295,7 @@ fn accepting() -> Session {
 fn extended() -> Session {
     let mut session = accepting();
     session.handle(Message::Hello).unwrap();
-    assert_eq!(messages(&mut session), [Message::Hello]);
+    assert_eq!(messages(&mut session), [OFFER]);
     session
 }
 
