@@ -238,7 +238,6 @@ async fn the_form_on_a_byte_stream_is_as_it_is_written_down() {
     let listener = Node::new(DepotClient::new(Store)).listen("tcp://127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     stream.write_all(b"[\"release\",0,0]\n").await.unwrap();
-    assert_eq!(read_line(&mut stream).await, r#"["release",0,0]"#);
     assert_eq!(read_line(&mut stream).await, r#"["abilities","bytes","context"]"#);
     // As long as this side has not offered to take them, they come as text.
     let call = r#"["stream",["pipeline",0,["echo"],[["bytes",2000,"DataView"]]]]"#;
@@ -300,7 +299,6 @@ async fn the_form_on_a_web_socket_is_as_it_is_written_down() {
     while !read_line(&mut stream).await.is_empty() {}
     write_frame(&mut stream, 1, br#"["release",0,0]"#).await;
     write_frame(&mut stream, 1, br#"["abilities","bytes"]"#).await;
-    assert_eq!(read_frame(&mut stream).await, (1, br#"["release",0,0]"#.to_vec()));
     assert_eq!(read_frame(&mut stream).await, (1, br#"["abilities","bytes","context"]"#.to_vec()));
     // The length of the text, the text, and the bytes.
     let call = r#"["stream",["pipeline",0,["echo"],[["bytes",2000,"DataView"]]]]"#;

@@ -330,7 +330,10 @@ async fn a_peer_that_is_there_is_kept_and_one_that_does_nothing_is_not() {
     for dialect in [Dialect::CapnWeb, Dialect::Q] {
         let node = Node::new(echo_and_wait());
         let (served, peer) = in_memory::<Connection>(&node, dialect).await;
-        assert_eq!(peer.index::<Cap>().invoke::<u32>("echo", (7,)).await.unwrap(), 7);
+        // The release of the first result goes with the second call.
+        for _ in 0..2 {
+            assert_eq!(peer.index::<Cap>().invoke::<u32>("echo", (7,)).await.unwrap(), 7);
+        }
         let before = tokio::time::Instant::now();
         // Both ask each other all the time, which is nothing that goes on.
         let ended = served.closed().await;
