@@ -51,6 +51,8 @@ trait Room {
     async fn say(&self, line: &str) -> String;
     #[capnode(rederive)]
     async fn corner(&self, number: u32) -> RoomClient;
+    #[capnode(rederive)]
+    async fn beside(&self, other: RoomClient) -> RoomClient;
 }
 
 #[derive(Default)]
@@ -146,6 +148,10 @@ impl Room for Chamber {
 
     async fn corner(&self, number: u32) -> RoomClient {
         RoomClient::new(Chamber { name: format!("{} {number}", self.name) })
+    }
+
+    async fn beside(&self, _: RoomClient) -> RoomClient {
+        RoomClient::new(Chamber { name: self.name.clone() })
     }
 }
 
@@ -549,6 +555,22 @@ async fn arguments_that_cannot_be_kept_are_refused() {
     let error = house.enter("hall", lent).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Unsupported, Fate::NotSent), "{error}");
     assert_eq!(service.counts.entered.load(Ordering::SeqCst), 0);
+}
+
+/// The arguments that are kept for a reference may hold another, which has such arguments, and so on.
+#[tokio::test(start_paused = true)]
+async fn dropping_a_long_chain_of_references_takes_no_stack_for_its_length() {
+    let service = Service::new();
+    let house: HouseClient = service.reconnecting().await.unwrap();
+    let hall = house.enter("hall", |_: String| async {}).await.unwrap();
+    let mut last = hall.clone();
+    for _ in 0..1_000 {
+        last = hall.beside(last).await.unwrap();
+    }
+    assert_eq!(last.name().await.unwrap(), "hall");
+    let small = std::thread::Builder::new().stack_size(128 << 10);
+    small.spawn(move || drop(last)).unwrap().join().unwrap();
+    assert_eq!(hall.name().await.unwrap(), "hall");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 
-use super::broken::{Watchers, fire};
+use super::broken::{BrokenSlot, Watchers, fire};
 use super::context::Context as CallContext;
 use super::payload::{LivePayload, PayloadRef};
 use super::promise::Promise;
 use super::request::{Args, CallOptions, Member, Request};
-use super::{Cap, Kind, depth};
+use super::{Cap, Kind, RefKind, depth};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::LimitKind;
-use crate::message::{Payload, Text};
+use crate::message::Payload;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
@@ -122,6 +122,13 @@ pub(super) fn down() -> Error {
     Error::new(ErrorKind::Disconnected, "there is no connection at present").with_fate(Fate::NotSent)
 }
 
+impl Cap {
+    /// Returns the slot of a durable reference.
+    pub(crate) fn durable(&self) -> Option<Arc<Durable>> {
+        if let Kind::Durable(slot) = self.nearest().0 { Some(slot) } else { None }
+    }
+}
+
 impl Durable {
     /// Returns the slot of a line that is to find its first reference.
     pub(crate) fn new(line: Arc<dyn Line>, waiting: Waiting) -> Arc<Self> {
@@ -147,6 +154,39 @@ impl Durable {
         }
     }
 
+    /// Returns a reference by the slot.
+    pub(crate) fn cap(self: Arc<Self>) -> Cap {
+        Cap(Kind::Durable(self), RefKind::Unknown)
+    }
+
+    /// Returns the present reference, if it is something that a peer lends.
+    pub(super) fn lends(&self) -> Option<Cap> {
+        Some(lock(&self.state).present.nearest()).filter(|cap| cap.import().is_some())
+    }
+
+    /// Returns the bound of a message to the peer that lends the present reference, if it is known.
+    #[inline]
+    pub(super) fn bound(&self) -> Option<usize> {
+        Some(self.writes_within.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+
+    /// Has `slot` called when the reference breaks. Returns the references that break it when they do.
+    pub(super) fn watch(&self, slot: &BrokenSlot) -> Option<Cap> {
+        let ended = {
+            let mut state = lock(&self.state);
+            if state.ended().is_none() {
+                state.watchers.add(slot);
+            }
+            state.ended().cloned()
+        };
+        match (ended, &self.source) {
+            (Some(error), _) => fire(slot, &error),
+            (None, Source::Call(parent, _)) => return Some(parent.clone().cap()),
+            (None, Source::Line(_)) => {}
+        }
+        None
+    }
+
     /// Returns the number of references that the slot has lost.
     pub(crate) fn epoch(&self) -> u64 {
         lock(&self.state).epoch
@@ -158,6 +198,7 @@ impl Durable {
     }
 
     /// Returns `false` if a parent has lost the reference by which the present one was made.
+    #[inline]
     pub(super) fn is_current(&self) -> bool {
         match &self.source {
             Source::Line(_) => true,
@@ -297,9 +338,13 @@ impl Durable {
 
 impl Drop for Durable {
     fn drop(&mut self) {
-        if let Source::Line(line) = &self.source {
-            line.lost();
+        match &mut self.source {
+            Source::Line(line) => line.lost(),
+            // These may hold slots in turn, and so on.
+            Source::Call(_, call) => depth::drop_iteratively(call.args.take()),
         }
+        let (phase, present) = lock(&self.state).begin(false);
+        depth::drop_iteratively((phase, present));
     }
 }
 
@@ -328,23 +373,17 @@ impl Drop for Waits {
 
 /// A request that can be made again.
 pub(super) struct Again {
-    member: Member,
+    pub(super) member: Member,
     /// The arguments; `None` for a read.
     pub(super) args: Option<LivePayload>,
-    options: CallOptions,
+    pub(super) options: CallOptions,
 }
 
 impl Again {
-    /// Returns a copy of a request whose arguments are written, if need be in the memory of `spare`. `None` for that of a
-    /// map.
-    pub(super) fn of(request: &Request, spare: &mut String) -> Option<Self> {
+    /// Returns a copy of a request whose arguments are written. `None` for that of a map.
+    pub(super) fn of(request: &Request) -> Option<Self> {
         let args = match &request.args {
             Args::Read => None,
-            Args::Wire(args) if args.is_plain() => {
-                let mut text = std::mem::take(spare);
-                text.push_str(args.text.as_str());
-                Some(Payload::plain(Text::Own(text)))
-            }
             Args::Wire(args) => Some(args.clone()),
             Args::Typed(_) | Args::Map(..) => return None,
         };
@@ -380,7 +419,7 @@ impl Again {
 
     /// Checks that it can be kept for all connections to come.
     pub(super) fn check_kept(&self, calls: usize) -> Result<(), Error> {
-        let is_lent = |cap: &Cap| !matches!(cap.0, Kind::Local(_));
+        let is_lent = |cap: &Cap| !matches!(cap.0, Kind::Local(_) | Kind::Durable(_));
         let len = self.args.as_ref().map_or(0, super::payload::unfolded_len);
         let message = if len > KEPT {
             format!(

@@ -94,16 +94,6 @@ pub(crate) trait RequestTarget: Send + Sync {
         false
     }
 
-    /// The bound of a message to the peer to which requests are passed on, if arguments are best written right away.
-    fn writes_within(&self, _local: &Local) -> Option<usize> {
-        None
-    }
-
-    /// Returns what the object stands for at present, if that is something that a peer lends.
-    fn present(&self, _local: &Local) -> Option<Cap> {
-        None
-    }
-
     /// Returns what the object has come to stand for, if it stands for a promise that is resolved.
     fn resolved(&self, _local: &Local) -> Option<Cap> {
         None
@@ -137,7 +127,7 @@ impl Local {
     }
 
     /// Returns the object, if it is a `T`, without another share in it.
-    #[cfg(any(feature = "tokio", feature = "describe"))]
+    #[cfg(feature = "describe")]
     pub(crate) fn peek<T: Any>(&self) -> Option<&T> {
         self.object.as_deref()?.downcast_ref()
     }

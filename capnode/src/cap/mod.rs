@@ -52,6 +52,8 @@ pub(crate) mod weak;
 
 pub use self::broken::OnBroken;
 use self::broken::{BrokenSlot, fire};
+#[cfg(feature = "tokio")]
+use self::durable::Durable;
 use self::import::Import;
 use self::interface::Interface;
 use self::local::Local;
@@ -92,6 +94,9 @@ enum Kind {
     Local(Local),
     /// Something the peer of a connection lends us.
     Remote(Arc<Import>),
+    /// What a slot holds at present.
+    #[cfg(feature = "tokio")]
+    Durable(Arc<Durable>),
     /// A promise made in this program.
     Promise(Arc<Promise>),
     /// A part of the target of another reference.
@@ -108,6 +113,8 @@ impl Clone for Cap {
         let kind = match &self.0 {
             Kind::Local(local) => Kind::Local(local.clone()),
             Kind::Remote(import) => Kind::Remote(import.clone()),
+            #[cfg(feature = "tokio")]
+            Kind::Durable(slot) => Kind::Durable(slot.clone()),
             Kind::Promise(promise) => Kind::Promise(promise.clone()),
             Kind::Property(at) => Kind::Property(at.clone()),
             Kind::Timed(timed) => Kind::Timed(timed.clone()),
@@ -197,6 +204,12 @@ impl Cap {
                     }
                 }
                 Kind::Remote(import) => import.connection().on_closed(slot),
+                #[cfg(feature = "tokio")]
+                Kind::Durable(durable) => {
+                    if seen.insert(cap.object_id()) {
+                        waiting.extend(durable.watch(slot));
+                    }
+                }
                 Kind::Promise(promise) => waiting.extend(promise.watch(slot)),
                 Kind::Property(at) => waiting.push(at.cap.nearest()),
                 Kind::Timed(timed) => waiting.push(timed.0.nearest()),
@@ -313,7 +326,8 @@ impl Cap {
     /// Returns what a durable reference stands for at present, if that is something that a peer lends.
     pub(crate) fn present(&self) -> Option<Cap> {
         match &self.0 {
-            Kind::Local(local) => local.target.present(local),
+            #[cfg(feature = "tokio")]
+            Kind::Durable(slot) => slot.lends(),
             _ => None,
         }
     }
@@ -337,7 +351,8 @@ impl Cap {
     pub(crate) fn writes_within(&self) -> Option<usize> {
         match &self.0 {
             Kind::Remote(import) => Some(import.connection.write_limit()),
-            Kind::Local(local) => local.target.writes_within(local),
+            #[cfg(feature = "tokio")]
+            Kind::Durable(slot) => slot.bound(),
             Kind::Property(at) => depth::with_hop_limit(|| at.cap.nearest().writes_within()).flatten(),
             Kind::Timed(timed) => timed.0.writes_within(),
             _ => None,
@@ -361,6 +376,8 @@ impl Cap {
         match &self.0 {
             Kind::Remote(import) => import.pipelines(),
             Kind::Local(local) => local.target.pipelines(local),
+            #[cfg(feature = "tokio")]
+            Kind::Durable(slot) => slot.lends().is_some_and(|cap| cap.pipelines()),
             Kind::Property(at) if !at.getter => {
                 depth::with_hop_limit(|| at.cap.nearest().pipelines()).unwrap_or(false)
             }
@@ -390,6 +407,8 @@ impl Cap {
         match &mut self.0 {
             Kind::Local(local) => local.target.request(local.take(), request, first),
             Kind::Remote(import) => import.request(request, first.map(|first| first.waker)),
+            #[cfg(feature = "tokio")]
+            Kind::Durable(slot) => slot.request(request, first.map(|first| first.waker)),
             Kind::Promise(promise) => Promise::request(promise, request.take()),
             Kind::Property(at) => at.request(request.take()),
             Kind::Timed(timed) => timed.0.clone().deliver(request, first),
@@ -422,6 +441,8 @@ impl Cap {
             match &self.0 {
                 Kind::Local(local) => return local.object_id(),
                 Kind::Remote(import) => Arc::as_ptr(import).addr(),
+                #[cfg(feature = "tokio")]
+                Kind::Durable(slot) => Arc::as_ptr(slot).addr(),
                 Kind::Promise(promise) => Arc::as_ptr(promise).addr(),
                 Kind::Property(at) => match depth::with_hop_limit(|| at.object_id()).flatten() {
                     Some(id) => return id,
@@ -463,6 +484,8 @@ impl fmt::Debug for Cap {
         match &self.nearest().0 {
             Kind::Local(local) => write!(f, "Cap(local {})", local.name()),
             Kind::Remote(import) => write!(f, "Cap(import {})", import.id()),
+            #[cfg(feature = "tokio")]
+            Kind::Durable(_) => f.write_str("Cap(durable)"),
             Kind::Promise(_) => f.write_str("Cap(promise)"),
             Kind::Property(at) => write!(f, "Cap(at {})", EscapeControl(&at.path.dotted())),
             Kind::Timed(timed) => timed.0.fmt(f),

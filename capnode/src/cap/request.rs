@@ -67,6 +67,15 @@ impl CallOptions {
         passed_on: 0,
     };
 
+    /// Returns `true` for an awaited call by this program that has nothing but a context and a time limit.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(super) fn is_usual(&self) -> bool {
+        let Self { by_peer, needs_progress, at_once, pipelined, chunk, .. } = *self;
+        let any = by_peer | needs_progress | at_once | pipelined | chunk;
+        self.answer_bytes == usize::MAX && !any && self.passed_on == 0
+    }
+
     /// Returns the deadline of the call.
     pub(crate) fn ends_at(&self) -> Option<Instant> {
         self.context.as_ref().and_then(Context::ends_at)
@@ -192,6 +201,7 @@ impl Args {
     }
 
     /// Returns the text of arguments that are written, if nothing stands beside it.
+    #[inline]
     pub(crate) fn as_plain(&self) -> Option<&str> {
         match self {
             Args::Wire(body) if body.is_plain() => Some(body.text.as_str()),

@@ -10,6 +10,8 @@ use pin_project_lite::pin_project;
 
 use super::context::{self, Context as CallContext};
 use super::depth;
+#[cfg(feature = "tokio")]
+use super::durable_call::DurableResponse;
 use super::interface::HandlerOptions;
 use super::payload::{LivePayload, undefined, unfolded_len};
 use super::pending::PendingAnswer;
@@ -82,9 +84,9 @@ pub(super) enum State {
     Sent(PendingAnswer),
     /// A request that waits in a promise's queue.
     Queued(QueuedRequest),
-    /// Work of the library's own in which no user code runs.
-    #[cfg(feature = "host")]
-    Own(Own),
+    /// A call by way of a durable reference.
+    #[cfg(feature = "tokio")]
+    Durable(DurableResponse),
     /// A handler of this program that is a task of its own.
     Moved(oneshot::Receiver<Outcome>),
 }
@@ -115,35 +117,9 @@ pub(super) struct Handler {
 pub(crate) trait Method: Send {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome>;
 
-    /// Returns `true` if it has been polled, or need not be yet.
-    #[cfg(feature = "host")]
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
-    fn has_begun(&self) -> bool {
-        false
-    }
-
     /// Gives it up, before it is dropped. Returns `true` if nothing has begun.
     fn give_up(self: Pin<&mut Self>) -> bool {
         false
-    }
-
-    /// Drops it, and keeps its memory if it is one of many.
-    #[cfg(feature = "host")]
-    fn put_back(self: Pin<Box<Self>>) {
-        drop(self);
-    }
-}
-
-/// Work of the library's own, until it is put back.
-#[cfg(feature = "host")]
-pub(super) struct Own(Option<BoxMethod>);
-
-#[cfg(feature = "host")]
-impl Drop for Own {
-    fn drop(&mut self) {
-        if let Some(method) = self.0.take() {
-            method.put_back();
-        }
     }
 }
 
@@ -337,16 +313,14 @@ impl Response {
         followed
     }
 
-    /// Takes the response out, and leaves one that has ended.
-    pub(super) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self(State::Ready(None)))
+    /// Returns a response that has ended.
+    pub(super) const fn ended() -> Self {
+        Self(State::Ready(None))
     }
 
-    /// Returns the response of work of the library's own in which no user code runs.
-    #[cfg(feature = "host")]
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
-    pub(super) fn own(method: BoxMethod) -> Self {
-        Self(State::Own(Own(Some(method))))
+    /// Takes the response out, and leaves one that has ended.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::ended())
     }
 
     fn running(method_info: MethodInfo, handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
@@ -402,8 +376,8 @@ impl Response {
             State::Ready(Some(outcome)) => return Ok(outcome),
             State::Handler(Handler { begun: true, .. }) => return Err(self),
             State::Sent(ref pending) if pending.has_begun() => return Err(self),
-            #[cfg(feature = "host")]
-            State::Own(Own(Some(ref method))) if method.has_begun() => return Err(self),
+            #[cfg(feature = "tokio")]
+            State::Durable(ref call) if call.has_begun() => return Err(self),
             _ => {}
         }
         match self.poll(cx, place) {
@@ -426,8 +400,7 @@ impl Response {
     }
 
     /// Polls the response as [`poll`](Self::poll) does, by the shortest way for a call that was sent.
-    #[cfg(feature = "host")]
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
+    #[cfg(feature = "tokio")]
     #[inline]
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>, place: ResultSlot<'_>) -> Poll<Outcome> {
         match &mut self.0 {
@@ -437,8 +410,7 @@ impl Response {
     }
 
     /// Returns `true` for a call that was sent and whose caller is known.
-    #[cfg(feature = "host")]
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "durable references are of tokio"))]
+    #[cfg(feature = "tokio")]
     pub(super) fn is_awaited(&self) -> bool {
         matches!(&self.0, State::Sent(pending) if pending.has_begun())
     }
@@ -489,7 +461,7 @@ impl Response {
             State::Sent(pending) => pending.give_up(),
             State::Queued(queued) => queued.give_up(),
             #[cfg(feature = "tokio")]
-            State::Own(Own(Some(method))) => method.as_mut().give_up(),
+            State::Durable(call) => call.give_up(),
             State::Handler(handler) => {
                 handler.method.as_mut().is_some_and(|method| method.as_mut().give_up())
             }
@@ -547,10 +519,8 @@ impl Response {
                     Err(_) => Err(Error::new(ErrorKind::Unresolved, "the promise was dropped")),
                 },
                 State::Sent(pending) => return Pin::new(pending).poll(cx),
-                #[cfg(feature = "host")]
-                State::Own(Own(Some(method))) => return method.as_mut().poll(cx, place),
-                #[cfg(feature = "host")]
-                State::Own(Own(None)) => Err(given_up()),
+                #[cfg(feature = "tokio")]
+                State::Durable(call) => return call.poll_outcome(cx, place),
                 State::Moved(outcome) => {
                     ready!(Pin::new(outcome).poll(cx)).unwrap_or_else(|_| Err(given_up()))
                 }

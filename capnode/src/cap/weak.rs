@@ -3,6 +3,8 @@
 use std::sync::{self, Arc};
 
 use super::data::part_to_cap;
+#[cfg(feature = "tokio")]
+use super::durable::Durable;
 use super::graph::tie_within;
 use super::local::WeakLocal;
 use super::membrane::{Border, Side, Wrapper};
@@ -35,6 +37,8 @@ enum WeakPart {
 enum WeakCap {
     Held(Cap),
     Local(WeakLocal, RefKind),
+    #[cfg(feature = "tokio")]
+    Durable(sync::Weak<Durable>, RefKind),
     Queued(sync::Weak<Promise>, RefKind),
     /// A stand-in keeps its target no longer than the target itself would be kept.
     Crossing(Arc<Border>, Side, Arc<WeakCap>),
@@ -96,6 +100,8 @@ impl WeakCap {
                 },
                 _ => Self::Local(local.downgrade(), ref_kind),
             },
+            #[cfg(feature = "tokio")]
+            Kind::Durable(slot) => Self::Durable(Arc::downgrade(slot), ref_kind),
             Kind::Promise(promise) => Self::Queued(Arc::downgrade(promise), ref_kind),
             Kind::Property(at) => match depth::with_hop_limit(|| Self::new(&at.cap)) {
                 Some(Self::Held(_)) => Self::Held(cap),
@@ -117,6 +123,8 @@ impl WeakCap {
             Self::Held(cap) => return cap.clone(),
             Self::Crossing(border, side, target) => return border.cross(&target.get(), *side),
             Self::Local(local, ref_kind) => local.upgrade().map(|local| Cap(Kind::Local(local), *ref_kind)),
+            #[cfg(feature = "tokio")]
+            Self::Durable(slot, ref_kind) => slot.upgrade().map(|slot| Cap(Kind::Durable(slot), *ref_kind)),
             Self::Queued(promise, ref_kind) => {
                 promise.upgrade().map(|promise| Cap(Kind::Promise(promise), *ref_kind))
             }
@@ -135,6 +143,8 @@ impl WeakCap {
             Self::Property { of, path, .. } => path.len() + of.len(),
             Self::Crossing(_, _, target) => target.len(),
             Self::Local(..) | Self::Queued(..) => 0,
+            #[cfg(feature = "tokio")]
+            Self::Durable(..) => 0,
         }
     }
 }

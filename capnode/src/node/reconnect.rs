@@ -287,7 +287,7 @@ impl Reconnection {
 
     /// Returns the connection of a durable reference. See [`of`](Self::of).
     pub fn of_cap(cap: &Cap) -> Option<Self> {
-        let (slot, line) = cap.local::<Durable>()?.root();
+        let (slot, line) = cap.durable()?.root();
         let line = line.downcast::<Shared>().ok()?;
         let states = line.state.subscribe();
         Some(Self { slot: Arc::downgrade(&slot), line, states })
