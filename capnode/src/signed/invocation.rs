@@ -55,6 +55,18 @@ impl Invocation {
         Ok(self)
     }
 
+    /// Returns the URL of the result of an invocation that was signed, which its signer delegates `await` on. It is known before
+    /// the owner has the invocation.
+    ///
+    /// # Errors
+    ///
+    /// With the first rule of its shape that it breaks, or [`Rule::Target`] if its id cannot be part of a URL.
+    pub fn result(invocation: &str) -> Result<String, Refusal> {
+        let tree = Tree::parse(invocation)?;
+        let invoking = Invoking::read(&tree)?;
+        target::child(invoking.target, invoking.id)
+    }
+
     /// Signs the invocation of a link, and returns its text. `now` is the time at which it is made.
     ///
     /// # Errors

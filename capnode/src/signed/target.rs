@@ -49,6 +49,12 @@ pub(crate) fn below<'a>(target: &'a str, parent: &str) -> Option<&'a str> {
     target.strip_prefix(parent).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Returns the target one segment below another.
+pub(crate) fn child(target: &str, name: &str) -> Result<String, Refusal> {
+    let child = format!("{target}/{}", escape(name));
+    segments(&child).map(|_| child)
+}
+
 /// Returns the id of the root of a target.
 pub(crate) fn root_id(target: &str) -> String {
     format!("{ROOT}{}", escape(target))

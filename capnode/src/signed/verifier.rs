@@ -33,6 +33,8 @@ pub struct Step {
     pub name: LinkName,
     /// The key to which it was delegated, as a `did:key`.
     pub controller: String,
+    /// The URL for which it is.
+    pub target: String,
     /// The link's own caveats.
     pub caveats: Vec<Caveat>,
     /// The time at which it ends.
@@ -239,6 +241,7 @@ fn steps(chain: &Chain<'_>) -> Vec<Step> {
     let step = |link: &super::document::Fields<'_>| Step {
         name: LinkName { delegator: link.proof.did.to_owned(), id: link.id.to_owned() },
         controller: link.controller.to_owned(),
+        target: link.target.to_owned(),
         caveats: link.caveats.clone(),
         expires: system(link.expires),
     };

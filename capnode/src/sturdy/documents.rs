@@ -13,14 +13,16 @@ use super::refusal::{Refusal, Rule};
 use super::store::{Change, Store};
 use crate::error::Error;
 use crate::runtime::random;
-use crate::signed::{self, LinkName, Permit, PublicKey, Signer, Step, Taken, Verifier};
+use crate::signed::{self, LinkName, Permit, PublicKey, Signer, Step, Taken, Verifier, target};
 
 /// The action that gives a reference.
 pub(super) const REDEEM: &str = "redeem";
 /// The action that takes back the link, or one below it.
 pub(super) const REVOKE: &str = "revoke";
+/// The action that gives the result of a call that another has made.
+pub(super) const AWAIT: &str = "await";
 /// Actions that are no methods.
-pub(super) const VERBS: [&str; 3] = [REDEEM, REVOKE, "await"];
+pub(super) const VERBS: [&str; 3] = [REDEEM, REVOKE, AWAIT];
 
 /// The most seconds for which a nonce is good.
 const FRESH: u64 = 60;
@@ -135,6 +137,16 @@ pub(super) fn tag(link: &LinkName, caveat: Option<usize>) -> Tag {
         hash.update(part);
     }
     hash.finalize().into()
+}
+
+/// Returns the URL of what is invoked.
+pub(super) fn url(permit: &Permit) -> String {
+    permit.path.iter().fold(permit.root.clone(), |url, name| format!("{url}/{}", target::escape(name)))
+}
+
+/// Names the result at a URL, of a call that was made by a key.
+pub(super) fn result_tag(maker: &str, url: String) -> Tag {
+    tag(&LinkName { delegator: maker.to_owned(), id: url }, None)
 }
 
 pub(super) fn branch(links: &[Step]) -> String {

@@ -1,19 +1,24 @@
 //! The object at which references are had for texts, and what is done for each of its calls.
 
 use std::cell::RefCell;
+use std::time::UNIX_EPOCH;
 
 use super::admit::Admission;
+use super::caveat::Caveat;
 use super::counters::{ending, seconds};
-use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, caveats, tag};
-use super::owner::Owner;
+use super::documents::{self, AWAIT, Challenge, REDEEM, REVOKE, VERBS, branch, caveats, result_tag, tag, url};
+use super::mac::Tag;
+use super::owner::{Kept, Owner};
 use super::refusal::{Refusal, Rule};
+use super::results::Place;
 use super::revoked::Revocation;
 use super::text::Sturdy;
 use crate::cap::context::context;
 use crate::cap::{Cap, RefKind};
 use crate::error::{CallError, Error};
 use crate::interface::call::Call;
-use crate::signed::{self, Link, LinkName, Permit, Step, Taken};
+use crate::runtime::start;
+use crate::signed::{self, Link, LinkName, Permit, Step, Taken, target};
 use crate::sync::lock;
 use crate::value::Value;
 
@@ -30,7 +35,20 @@ pub trait Gatekeeper {
     async fn redeem(&self, text: &str) -> Result<Cap, Error>;
 
     /// Calls the method that a signed invocation names, with its arguments, once.
+    ///
+    /// By the action `await` it returns the result of a call that was [kept](Self::keep), as soon as that is there: the target
+    /// is the result's [URL](signed::Invocation::result), and the chain has a link for just that URL from the key that has made
+    /// the call. A call that has not come yet is waited for 30 seconds. At most 64 wait at a time for what was made from
+    /// one link of the owner's own.
     async fn invoke(&self, invocation: &str) -> Result<Value, Error>;
+
+    /// Has the method called that a signed invocation names, whose link also allows `await`, and keeps the result for those
+    /// to whom the invoker delegates that. Returns when the call has begun, which then does not need the invoker.
+    ///
+    /// The result is kept in the owner's store until the first link of the invocation ends: at most 256 for what was made from
+    /// one link of the owner's own, of 64 KiB each. It has no references and streams in it: awaiting such a one fails. Of an error
+    /// the class and the message are kept. Awaiting a call fails that ran when the owner was restarted.
+    async fn keep(&self, invocation: &str) -> Result<(), Error>;
 
     /// Returns a nonce for the next invocation, which has to carry it over a connection that is not encrypted. The answer
     /// shows that it comes from the owner. `nonce` is one of the caller's, of 16 to 128 printable characters of ASCII, without spaces.
@@ -49,6 +67,31 @@ impl Sturdy {
     }
 }
 
+/// A result that is awaited.
+#[crate::interface(crate = crate)]
+trait Awaited {
+    #[capnode(read)]
+    async fn get(&self) -> Result<Value, Error>;
+}
+
+struct KeptResult {
+    owner: Owner,
+    place: Place,
+}
+
+impl Drop for KeptResult {
+    fn drop(&mut self) {
+        self.owner.results().leave(&self.place);
+    }
+}
+
+impl Awaited for KeptResult {
+    async fn get(&self) -> Result<Value, Error> {
+        let outcome = self.owner.results().get(&self.place).await;
+        outcome.map_err(|refusal| self.owner.refused(refusal))?
+    }
+}
+
 impl Gatekeeper for Owner {
     async fn redeem(&self, text: &str) -> Result<Cap, Error> {
         let taken = if text.starts_with("capnode:") {
@@ -62,9 +105,19 @@ impl Gatekeeper for Owner {
     }
 
     async fn invoke(&self, invocation: &str) -> Result<Value, Error> {
-        let invoked = self.invoked(invocation).await;
-        let (cap, method, args) = invoked.map_err(|refusal| self.refused(refusal))?;
+        let invoked = async {
+            let permit = self.take_invocation(invocation)?;
+            if permit.action == AWAIT {
+                return Ok((self.awaited(&permit)?, "get".to_owned(), Vec::new()));
+            }
+            self.invoked(permit).await
+        };
+        let (cap, method, args) = invoked.await.map_err(|refusal| self.refused(refusal))?;
         cap.invoke(&method, args).await
+    }
+
+    async fn keep(&self, invocation: &str) -> Result<(), Error> {
+        self.kept_call(invocation).await.map_err(|refusal| self.refused(refusal))
     }
 
     async fn challenge(&self, nonce: &str) -> Result<Challenge, Error> {
@@ -135,13 +188,19 @@ impl Owner {
         taken.map_err(|refusal| failed.take().unwrap_or_else(|| Refusal::of_document(refusal)))
     }
 
-    /// Returns the target of the permit behind the limits of all its links.
-    async fn permitted(&self, permit: &Permit) -> Result<Cap, Refusal> {
+    /// Returns the object whose URL is the permit's root.
+    fn object(&self, permit: &Permit) -> Result<Kept, Refusal> {
         let id = permit.root.rsplit('/').next().unwrap_or_default();
         let kept = self.kept(id)?;
         if permit.root != format!("{}/{id}", self.documents()?.verifier.origin()) {
             return Err(Rule::Object.broken());
         }
+        Ok(kept)
+    }
+
+    /// Returns the target of the permit behind the limits of all its links.
+    async fn permitted(&self, permit: &Permit) -> Result<Cap, Refusal> {
+        let kept = self.object(permit)?;
         let mut cap = self.restore(&kept)?;
         for name in &permit.path {
             cap = cap.get::<Cap>(name).await.map_err(Refusal::owner)?;
@@ -149,15 +208,63 @@ impl Owner {
                 return Err(Rule::Object.broken());
             }
         }
+        self.admit(&cap, permit, kept.id, caveats(permit))
+    }
+
+    fn admit(
+        &self,
+        cap: &Cap,
+        permit: &Permit,
+        object: String,
+        caveats: Vec<(Caveat, Tag)>,
+    ) -> Result<Cap, Refusal> {
         let by = Admission {
-            object: id.to_owned(),
+            object: object.clone(),
             branch: branch(&permit.links),
             key: None,
-            caveats: caveats(permit),
+            caveats,
             tags: permit.links.iter().map(|link| tag(&link.name, None)).collect(),
             links: permit.links.clone(),
         };
-        self.admissions().admit(&cap, by, || self.kept(id).map(drop))
+        self.admissions().admit(cap, by, || self.kept(&object).map(drop))
+    }
+
+    /// Returns what gives the result that the permit's target names, behind the limits of all its links.
+    fn awaited(&self, permit: &Permit) -> Result<Cap, Refusal> {
+        let (object, url) = (self.object(permit)?.id, url(permit));
+        // Whoever was first to name the result: links below have the same target.
+        let maker = permit.links.iter().find(|link| link.target == url);
+        let maker = maker.map_or(&permit.invoker, |link| &link.name.delegator);
+        let place = Place::new(&object, &branch(&permit.links), &result_tag(maker, url));
+        // No method of the object is called.
+        let caveats = caveats(permit).into_iter().filter(|(caveat, _)| !matches!(caveat, Caveat::Methods(_)));
+        self.results().enter(&place)?;
+        let awaited = AwaitedClient::new(KeptResult { owner: self.clone(), place });
+        self.admit(&awaited.into(), permit, object, caveats.collect())
+    }
+
+    /// Begins the call of an invocation, and keeps its result.
+    async fn kept_call(&self, text: &str) -> Result<(), Refusal> {
+        let permit = self.take_invocation(text)?;
+        if !permit.actions.iter().any(|action| action == AWAIT) {
+            let broken = signed::Rule::Action.broken("without `await` nobody could have the result");
+            return Err(Refusal::of_document(broken));
+        }
+        let result = target::child(&url(&permit), &permit.id).map_err(Refusal::of_document)?;
+        let tag = result_tag(&permit.invoker, result);
+        let place = Place::new(&self.object(&permit)?.id, &branch(&permit.links), &tag);
+        let until = permit.links.iter().map(|link| link.expires).min().unwrap_or(UNIX_EPOCH);
+        let (cap, method, args) = self.invoked(permit).await?;
+        self.results().begin(&place, until)?;
+        let owner = self.clone();
+        // Outside of this call, whose deadline is not that of the other.
+        let _runs_by_itself = start(async move {
+            let outcome = cap.invoke(&method, args).await;
+            if let Err(error) = owner.results().end(&place, outcome) {
+                let _told_to_nobody_else = owner.refused(Refusal::owner(error));
+            }
+        });
+        Ok(())
     }
 
     pub(super) async fn redeem_document(&self, text: &str) -> Result<Cap, Refusal> {
@@ -169,8 +276,7 @@ impl Owner {
     }
 
     /// Returns the reference whose method is to be called, and the arguments.
-    pub(super) async fn invoked(&self, text: &str) -> Result<(Cap, String, Vec<Value>), Refusal> {
-        let permit = self.take_invocation(text)?;
+    async fn invoked(&self, permit: Permit) -> Result<(Cap, String, Vec<Value>), Refusal> {
         if VERBS.contains(&permit.action.as_str()) {
             return Err(other_action(&permit));
         }

@@ -72,6 +72,7 @@ mod mac;
 mod owner;
 mod reference;
 mod refusal;
+mod results;
 mod revoked;
 mod store;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::counters;
 use super::documents::Documents;
 use super::mac::{Secret, Tag, hex, unhex};
 use super::refusal::{Refusal, Rule};
+use super::results::Results;
 use super::store::Store;
 use super::text::{Sturdy, is_address};
 use crate::cap::Cap;
@@ -41,6 +42,7 @@ struct Shared {
     options: Options,
     keys: Mutex<Keys>,
     admissions: Arc<Admissions>,
+    results: Results,
 }
 
 #[derive(Default)]
@@ -128,7 +130,8 @@ impl OwnerBuilder {
         let is_new = keys.current.is_empty();
         self.options.documents.iter().try_for_each(|documents| documents.go_on(&*self.store))?;
         let admissions = Admissions::new(self.store, self.clock);
-        let owner = Owner(Arc::new(Shared { options: self.options, keys: Mutex::new(keys), admissions }));
+        let (results, keys) = (Results::new(admissions.clone()), Mutex::new(keys));
+        let owner = Owner(Arc::new(Shared { options: self.options, keys, admissions, results }));
         if is_new {
             owner.rotate()?;
         }
@@ -197,6 +200,7 @@ impl Owner {
         let (store, admissions) = (self.store(), &self.0.admissions);
         store.remove(&record(id))?;
         admissions.end_where(|held| held.live.object == id);
+        self.0.results.forget(id)?;
         let _changing = lock(&admissions.changing);
         store.names(&counters::start(id))?.iter().try_for_each(|name| store.remove(name))
     }
@@ -260,6 +264,10 @@ impl Owner {
 
     pub(super) fn admissions(&self) -> &Arc<Admissions> {
         &self.0.admissions
+    }
+
+    pub(super) fn results(&self) -> &Results {
+        &self.0.results
     }
 
     pub(super) fn documents(&self) -> Result<&Documents, Refusal> {

@@ -6,8 +6,8 @@ use super::revoked::Revocation;
 use super::*;
 use crate::signed::{self, Delegation, Invocation, Link, SecretKey, Signer as _, Verifier};
 
-const ORIGIN: &str = "https://node.example";
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const ORIGIN: &str = "https://node.example";
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 #[crate::interface(crate = crate)]
 trait Desk {
@@ -28,7 +28,7 @@ impl Desk for Wood {
     }
 }
 
-fn key(seed: u8) -> SecretKey {
+pub(super) fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 

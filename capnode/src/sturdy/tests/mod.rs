@@ -9,6 +9,7 @@ use crate::{Cap, Client as _, ErrorKind, Registry, RestorerClient};
 mod documents;
 #[cfg(feature = "redb")]
 mod file;
+mod results;
 
 #[crate::interface(crate = crate)]
 trait Note {
@@ -48,10 +49,19 @@ fn place(store: Arc<MemoryStore>) -> Place {
 }
 
 fn place_with(store: Arc<MemoryStore>, with: impl FnOnce(OwnerBuilder) -> OwnerBuilder) -> Place {
+    let restore = |kept: &Kept| Ok(NoteClient::new(Paper(kept.data.clone())).into());
+    place_of(store, restore, with)
+}
+
+fn place_of(
+    store: Arc<MemoryStore>,
+    restore: impl Fn(&Kept) -> Result<Cap, crate::Error> + Send + Sync + 'static,
+    with: impl FnOnce(OwnerBuilder) -> OwnerBuilder,
+) -> Place {
     let refused: Arc<Mutex<Vec<_>>> = Arc::default();
     let now = Arc::new(Mutex::new(at(1000)));
     let (told, clock) = (refused.clone(), now.clone());
-    let builder = Owner::builder(store, |kept| Ok(NoteClient::new(Paper(kept.data.clone())).into()))
+    let builder = Owner::builder(store, restore)
         .address("wss://node.example/rpc?a=b")
         .clock(move || *lock(&clock))
         .on_refusal(move |refusal| {

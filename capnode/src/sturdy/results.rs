@@ -1,0 +1,224 @@
+//! Results that are kept for those to whom the maker of a call has delegated `await` on them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+
+use super::admit::Admissions;
+use super::counters::seconds;
+use super::mac::{Tag, hex};
+use super::refusal::{Refusal, Rule};
+use crate::cap::payload::encode;
+use crate::cap::slot::decode;
+use crate::error::{Error, ErrorKind};
+use crate::message::Payload;
+use crate::runtime::timeout;
+use crate::sync::{Mutex, lock};
+use crate::value::Value;
+
+/// The most results for all that was made from one link of the owner's own, of calls that run or have ended.
+const MOST: usize = 256;
+/// The most bytes of a result.
+const BYTES: usize = 65_536;
+/// The most characters that are kept of an error.
+const ERROR: usize = 4096;
+/// The most who wait at a time by what was made from one link of the owner's own.
+const WAITING: usize = 64;
+/// How long a call is waited for that has not come yet.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// The place of a result in the store.
+#[derive(Clone)]
+pub(super) struct Place {
+    branch: String,
+    start: String,
+    name: String,
+}
+
+impl Place {
+    pub(super) fn new(object: &str, branch: &str, tag: &Tag) -> Self {
+        let start = format!("{}{branch}/", start(object));
+        Self { branch: branch.to_owned(), name: format!("{start}{}", hex(tag)), start }
+    }
+}
+
+/// Returns how the names of the results of an object's calls begin.
+pub(super) fn start(object: &str) -> String {
+    format!("result/{object}/")
+}
+
+/// What is known of a call.
+enum Outcome {
+    Running,
+    Ended(Result<Value, Error>),
+}
+
+/// The calls whose results are kept, and whoever waits for them. What is kept of a call is in the store from its begin on: the
+/// seconds until which it is kept, and then its outcome.
+pub(super) struct Results {
+    admissions: Arc<Admissions>,
+    /// The places of calls that run. Is held while a result is changed.
+    running: Mutex<HashSet<String>>,
+    /// How many wait, by branches.
+    waiting: Mutex<HashMap<String, usize>>,
+    changed: Notify,
+}
+
+impl Results {
+    pub(super) fn new(admissions: Arc<Admissions>) -> Self {
+        Self { admissions, running: Mutex::default(), waiting: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Enters a call that is to be made, if there is room for its result, which is kept until `until`.
+    pub(super) fn begin(&self, place: &Place, until: SystemTime) -> Result<(), Refusal> {
+        let running = &mut lock(&self.running);
+        if !self.has_room(place, running).map_err(Refusal::owner)? {
+            return Err(Rule::Quota.broken());
+        }
+        let kept = self.admissions.store.put(&place.name, &seconds(until).to_be_bytes());
+        kept.map_err(Refusal::owner)?;
+        running.insert(place.name.clone());
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Keeps the outcome of a call.
+    pub(super) fn end(&self, place: &Place, outcome: Result<Value, Error>) -> Result<(), Error> {
+        let running = &mut lock(&self.running);
+        running.remove(&place.name);
+        let kept = self.keep(place, outcome);
+        self.changed.notify_waiters();
+        kept
+    }
+
+    fn keep(&self, place: &Place, outcome: Result<Value, Error>) -> Result<(), Error> {
+        let store = &self.admissions.store;
+        // There is none if the object was forgotten meanwhile.
+        let Some(until) = store.get(&place.name)? else { return Ok(()) };
+        store.put(&place.name, &[until, written(outcome)].concat())
+    }
+
+    /// Forgets the results of an object's calls.
+    pub(super) fn forget(&self, object: &str) -> Result<(), Error> {
+        let (_running, store) = (lock(&self.running), &self.admissions.store);
+        store.names(&start(object))?.iter().try_for_each(|name| store.remove(name))
+    }
+
+    /// Forgets results that have expired, if there are too many.
+    fn has_room(&self, place: &Place, running: &HashSet<String>) -> Result<bool, Error> {
+        let store = &self.admissions.store;
+        let names = store.names(&place.start)?;
+        let mut left = names.len();
+        for name in names.iter().filter(|name| names.len() >= MOST && !running.contains(*name)) {
+            let kept = store.get(name)?;
+            if !kept.is_some_and(|kept| self.is_kept(&kept)) {
+                store.remove(name)?;
+                left -= 1;
+            }
+        }
+        Ok(left < MOST)
+    }
+
+    fn is_kept(&self, kept: &[u8]) -> bool {
+        let until = kept.first_chunk().map(|until| u64::from_be_bytes(*until));
+        until.is_some_and(|until| seconds((self.admissions.clock)()) < until)
+    }
+
+    /// Waits for a result. A call that has not come is waited for as long as one that may come soon.
+    pub(super) async fn get(&self, place: &Place) -> Result<Result<Value, Error>, Refusal> {
+        let begun = self.find(|| self.outcome(place));
+        let Ok(begun) = timeout(WAIT, begun).await else {
+            let late = "no call has come whose result this is, or the result has expired";
+            return Ok(Err(Error::new(ErrorKind::Timeout, late)));
+        };
+        let _known = begun?;
+        let ended = self.find(|| match self.outcome(place)? {
+            Some(Outcome::Running) => Ok(None),
+            Some(Outcome::Ended(outcome)) => Ok(Some(outcome)),
+            None => Ok(Some(Err(Error::rejected("the result has expired")))),
+        });
+        ended.await
+    }
+
+    /// Counts one who waits, until [`leave`](Self::leave).
+    pub(super) fn enter(&self, place: &Place) -> Result<(), Refusal> {
+        let waiting = &mut *lock(&self.waiting);
+        let of_branch = waiting.entry(place.branch.clone()).or_default();
+        if *of_branch >= WAITING {
+            return Err(Rule::Quota.broken());
+        }
+        *of_branch += 1;
+        Ok(())
+    }
+
+    pub(super) fn leave(&self, place: &Place) {
+        let waiting = &mut *lock(&self.waiting);
+        if let Some(of_branch) = waiting.get_mut(&place.branch) {
+            *of_branch -= 1;
+            if *of_branch == 0 {
+                waiting.remove(&place.branch);
+            }
+        }
+    }
+
+    /// Calls `look` after each change, until it has found something.
+    async fn find<T>(&self, look: impl Fn() -> Result<Option<T>, Refusal>) -> Result<T, Refusal> {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(found) = look()? {
+                return Ok(found);
+            }
+            changed.await;
+        }
+    }
+
+    fn outcome(&self, place: &Place) -> Result<Option<Outcome>, Refusal> {
+        let running = lock(&self.running);
+        let kept = self.admissions.store.get(&place.name).map_err(Refusal::owner)?;
+        let Some(kept) = kept.filter(|kept| self.is_kept(kept)) else { return Ok(None) };
+        Ok(Some(match read(&kept[8..]).map_err(Refusal::owner)? {
+            Some(outcome) => Outcome::Ended(outcome),
+            None if running.contains(&place.name) => Outcome::Running,
+            None => Outcome::Ended(Err(Error::rejected("its owner was restarted while the call ran"))),
+        }))
+    }
+}
+
+/// Writes an outcome. Of an error there remain its class and the begin of what others are told.
+fn written(outcome: Result<Value, Error>) -> Vec<u8> {
+    match outcome.and_then(|value| plain(&value)) {
+        Ok(text) => format!("+{text}").into_bytes(),
+        Err(error) => {
+            let name = error.name().lines().next().unwrap_or_default();
+            format!("-{name}\n{}", error.public_message())
+                .chars()
+                .take(ERROR)
+                .collect::<String>()
+                .into_bytes()
+        }
+    }
+}
+
+fn plain(value: &Value) -> Result<String, Error> {
+    let kept = encode(value)?;
+    if !kept.refs.is_empty() {
+        return Err(Error::rejected("a result with references, streams or shared values is not kept"));
+    }
+    let text = kept.text.as_str();
+    if text.len() > BYTES {
+        return Err(Error::rejected(format!("a result of more than {BYTES} bytes is not kept")));
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads what [`written`] has written, if there is something.
+fn read(outcome: &[u8]) -> Result<Option<Result<Value, Error>>, Error> {
+    let outcome = String::from_utf8_lossy(outcome).into_owned();
+    if let Some(text) = outcome.strip_prefix('+') {
+        return decode(&Payload::plain(text.to_owned())).map(Ok).map(Some);
+    }
+    let error = outcome.strip_prefix('-').and_then(|error| error.split_once('\n'));
+    Ok(error.map(|(name, message)| Err(Error::rejected(message).with_name(name.to_owned()))))
+}

@@ -1,0 +1,273 @@
+//! Results that are kept for others.
+
+use tokio::sync::Semaphore;
+
+use super::documents::{DAY, ORIGIN, key};
+use super::*;
+use crate::signed::{Delegation, Invocation, Link, Signer as _, Verifier};
+use crate::value::Value;
+
+#[crate::interface(crate = crate)]
+trait Work {
+    async fn done(&self, about: String) -> Result<String, crate::Error>;
+    async fn note(&self) -> NoteClient;
+    async fn long(&self) -> String;
+}
+
+/// Work that is done when it may be.
+struct Desk(Arc<Semaphore>);
+
+impl Work for Desk {
+    async fn done(&self, about: String) -> Result<String, crate::Error> {
+        self.0.acquire().await.unwrap().forget();
+        if about.is_empty() {
+            return Err(crate::Error::rejected("about what?").with_name("TypeError"));
+        }
+        Ok(format!("done: {about}"))
+    }
+
+    async fn note(&self) -> NoteClient {
+        NoteClient::new(Paper(Vec::new()))
+    }
+
+    async fn long(&self) -> String {
+        "x".repeat(65_536)
+    }
+}
+
+/// An owner of a desk, whose maker has the key 2 and whose third has the key 3.
+struct Office {
+    place: Place,
+    may: Arc<Semaphore>,
+    store: Arc<MemoryStore>,
+    url: String,
+}
+
+impl Office {
+    fn new(url: Option<String>, store: Arc<MemoryStore>) -> Self {
+        let verifier = Verifier::new(key(1).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
+        let may = Arc::new(Semaphore::new(0));
+        let desk = may.clone();
+        let restore = move |_: &Kept| Ok(WorkClient::new(Desk(desk.clone())).into());
+        let place = place_of(store.clone(), restore, |builder| builder.documents(verifier, key(1)));
+        let url = url.unwrap_or_else(|| {
+            let id = place.owner.keep("desk", b"").unwrap().object().to_owned();
+            place.owner.url(&id).unwrap()
+        });
+        Self { place, may, store, url }
+    }
+
+    fn now(&self) -> SystemTime {
+        *lock(&self.place.now)
+    }
+
+    fn refused(&self) -> Refused {
+        lock(&self.place.refused).pop().unwrap()
+    }
+
+    async fn issue(&self) -> Link {
+        let new = Delegation::new(key(2).public_key(), self.now() + DAY);
+        let new = new.actions(["done", "note", "long", "await", "redeem"]);
+        new.issue(&self.url, &key(1), self.now()).await.unwrap()
+    }
+
+    /// Returns a call by the maker.
+    async fn call(&self, link: &Link, method: &str, about: &str) -> String {
+        let args: &[&str] = if method == "done" { &[about] } else { &[] };
+        let new = Invocation::new(method, ORIGIN).args(&args).unwrap();
+        new.sign(link, &key(2), self.now()).await.unwrap()
+    }
+
+    async fn delegate(&self, link: &Link, url: &str, from: u8, to: u8) -> Link {
+        let new = Delegation::new(key(to).public_key(), self.now() + DAY).actions(["await"]).target(url);
+        new.delegate(link, &key(from), self.now()).await.unwrap()
+    }
+
+    /// Keeps the result of a call, for the third.
+    async fn keep(&self, method: &str, about: &str) -> Link {
+        let link = self.issue().await;
+        let call = self.call(&link, method, about).await;
+        self.place.owner.keep_by(&call).await.unwrap();
+        self.delegate(&link, &Invocation::result(&call).unwrap(), 2, 3).await
+    }
+
+    async fn get(&self, link: &Link, by: u8) -> Result<Value, crate::Error> {
+        let new = Invocation::new("await", ORIGIN);
+        let text = new.sign(link, &key(by), self.now()).await.unwrap();
+        self.place.owner.invoke(&text).await
+    }
+}
+
+impl Owner {
+    async fn keep_by(&self, text: &str) -> Result<(), crate::Error> {
+        Gatekeeper::keep(self, text).await
+    }
+}
+
+#[tokio::test]
+async fn a_third_has_the_result_of_a_call_whose_maker_has_gone() {
+    let office = Office::new(None, Arc::default());
+    let carols = office.keep("done", "a note").await;
+    let (got, ()) = tokio::join!(office.get(&carols, 3), async { office.may.add_permits(1) });
+    assert_eq!(got.unwrap().as_str(), Some("done: a note"));
+    // As often as it is asked for, and for whom the third lets have it.
+    let daves = office.delegate(&carols, carols.target(), 3, 4).await;
+    assert_eq!(office.get(&daves, 4).await.unwrap().as_str(), Some("done: a note"));
+    assert!(office.place.owner.live().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_call_has_failed_with_is_kept() {
+    let office = Office::new(None, Arc::default());
+    office.may.add_permits(1);
+    let failed = office.keep("done", "").await;
+    let error = office.get(&failed, 3).await.unwrap_err();
+    assert_eq!((error.message(), error.name()), ("about what?", "TypeError"));
+    for (method, why) in [("note", "references"), ("long", "bytes")] {
+        let unkept = office.keep(method, "").await;
+        let error = office.get(&unkept, 3).await.unwrap_err();
+        assert!(error.message().contains(why), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_is_had_by_those_alone_to_whom_its_maker_delegates_it() {
+    let office = Office::new(None, Arc::default());
+    let link = office.issue().await;
+    let call = office.call(&link, "done", "a secret").await;
+    let url = Invocation::result(&call).unwrap();
+    office.may.add_permits(1);
+    office.place.owner.keep_by(&call).await.unwrap();
+    // Who may await what others make names it by the key of its own.
+    let new = Delegation::new(key(3).public_key(), office.now() + DAY).actions(["await", "done"]);
+    let carols = new.delegate(&link, &key(2), office.now()).await.unwrap();
+    let daves = office.delegate(&carols, &url, 3, 4).await;
+    assert_eq!(office.get(&daves, 4).await.unwrap_err().kind(), ErrorKind::Timeout);
+    // The maker itself needs no link for it.
+    let own = Invocation::new("await", ORIGIN).target(&url);
+    let own = own.sign(&link, &key(2), office.now()).await.unwrap();
+    office.place.owner.invoke(&own).await.unwrap();
+    let not_own = Invocation::new("await", ORIGIN).target(&url);
+    let not_own = not_own.sign(&carols, &key(3), office.now()).await.unwrap();
+    assert_eq!(office.place.owner.invoke(&not_own).await.unwrap_err().kind(), ErrorKind::Timeout);
+    // By the action that it allows alone.
+    let mine = office.delegate(&link, &url, 2, 3).await;
+    Invocation::new("redeem", ORIGIN).sign(&mine, &key(3), office.now()).await.unwrap_err();
+    office.place.owner.keep_by(&own).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_is_waited_for_before_its_call_has_come() {
+    let office = Office::new(None, Arc::default());
+    let link = office.issue().await;
+    let call = office.call(&link, "done", "it").await;
+    let carols = office.delegate(&link, &Invocation::result(&call).unwrap(), 2, 3).await;
+    let late = tokio::time::Instant::now();
+    assert_eq!(office.get(&carols, 3).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(late.elapsed().as_secs(), 30);
+    let come = async {
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        office.place.owner.keep_by(&call).await.unwrap();
+        // As long as the call takes.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        office.may.add_permits(1);
+    };
+    let (got, ()) = tokio::join!(office.get(&carols, 3), come);
+    assert_eq!(got.unwrap().as_str(), Some("done: it"));
+}
+
+#[tokio::test]
+async fn only_so_many_wait_and_whoever_is_revoked_no_longer() {
+    let office = Office::new(None, Arc::default());
+    let carols = office.keep("done", "it").await;
+    let all = async {
+        let waits = (0..64).map(|_| office.get(&carols, 3));
+        futures_util::future::join_all(waits).await
+    };
+    let then = async {
+        while office.place.owner.live().len() < 65 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(office.get(&carols, 3).await.unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(office.refused().0, Rule::Quota);
+        office.place.owner.revoke_link(&carols).unwrap();
+    };
+    let (all, ()) = tokio::join!(all, then);
+    assert!(all.iter().all(|got| got.as_ref().unwrap_err().kind() == ErrorKind::Refused));
+    // They have left room.
+    office.may.add_permits(1);
+    let link = office.issue().await;
+    assert!(office.place.owner.live().len() <= 1);
+    let call = office.call(&link, "done", "that").await;
+    office.may.add_permits(1);
+    office.place.owner.keep_by(&call).await.unwrap();
+    let daves = office.delegate(&link, &Invocation::result(&call).unwrap(), 2, 4).await;
+    office.get(&daves, 4).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_so_many_results_are_kept_until_they_expire() {
+    let office = Office::new(None, Arc::default());
+    office.may.add_permits(1000);
+    let link = office.issue().await;
+    for _ in 0..256 {
+        let call = office.call(&link, "done", "it").await;
+        office.place.owner.keep_by(&call).await.unwrap();
+    }
+    let call = office.call(&link, "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap_err();
+    assert_eq!(office.refused().0, Rule::Quota);
+    // What was made from another link has its own.
+    office.keep("done", "that").await;
+    assert_eq!(office.store.names("result/").unwrap().len(), 257);
+    let object = office.url.rsplit('/').next().unwrap();
+    office.place.owner.forget(object).unwrap();
+    assert!(office.store.names("result/").unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_ends_with_the_first_link_of_its_call() {
+    let office = Office::new(None, Arc::default());
+    office.may.add_permits(1000);
+    let link = office.issue().await;
+    let new = Delegation::new(key(2).public_key(), office.now() + DAY / 2).actions(["done", "await"]);
+    let short = new.delegate(&link, &key(2), office.now()).await.unwrap();
+    let call = office.call(&short, "done", "it").await;
+    let url = Invocation::result(&call).unwrap();
+    let carols = office.delegate(&link, &url, 2, 3).await;
+    office.place.owner.keep_by(&call).await.unwrap();
+    office.get(&carols, 3).await.unwrap();
+    for _ in 1..256 {
+        let call = office.call(&short, "done", "it").await;
+        office.place.owner.keep_by(&call).await.unwrap();
+    }
+    *lock(&office.place.now) += DAY / 2;
+    assert_eq!(office.get(&carols, 3).await.unwrap_err().kind(), ErrorKind::Timeout);
+    // Those that have expired make room.
+    let call = office.call(&link, "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap();
+    assert_eq!(office.store.names("result/").unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_result_survives_a_restart_and_a_call_that_runs_does_not() {
+    let office = Office::new(None, Arc::default());
+    office.may.add_permits(1);
+    let (done, runs) = (office.keep("done", "this").await, office.keep("done", "that").await);
+    office.get(&done, 3).await.unwrap();
+    let office = Office::new(Some(office.url.clone()), office.store.clone());
+    assert_eq!(office.get(&done, 3).await.unwrap().as_str(), Some("done: this"));
+    let error = office.get(&runs, 3).await.unwrap_err();
+    assert!(error.message().contains("restarted"), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_is_kept_for_those_who_may_be_given_it() {
+    let office = Office::new(None, Arc::default());
+    let new = Delegation::new(key(2).public_key(), office.now() + DAY).actions(["done"]);
+    let link = new.issue(&office.url, &key(1), office.now()).await.unwrap();
+    let call = office.call(&link, "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap_err();
+    assert_eq!(office.refused(), (Rule::Document, Some(signed::Rule::Action)));
+    assert!(office.store.names("result/").unwrap().is_empty());
+}
