@@ -1,8 +1,11 @@
 //! Connecting to what a signed reference names, which may come from a stranger.
 
+use std::future::Future;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use serde::de::DeserializeOwned;
 
 use super::Node;
 use crate::connection::Connection;
@@ -12,7 +15,7 @@ use crate::signed::{Link, PublicKey, Signer, Verifier};
 use crate::sturdy::Signed;
 use crate::transport::Address;
 
-/// What a program connects to for a signed reference. Who made that may have been a stranger, and has named the addresses.
+/// Says what a program connects to for a signed reference. Who made that may have been a stranger, and has named the addresses.
 ///
 /// By default it connects only to public addresses, by `wss://`, to the host of the target, whose certificate has to be
 /// trusted. Whoever answers has to reach the owner: a program in between can pass the owner's nonce on, and then has what
@@ -78,10 +81,33 @@ impl Reach {
         signer: &impl Signer,
         now: SystemTime,
     ) -> Result<C, Error> {
-        let all = async {
+        self.in_time(async {
             let connection = self.connect(signed.link(), now).await?;
             signed.redeem(&connection.index(), signer, now).await
-        };
+        })
+        .await
+    }
+
+    /// Waits at the first of the owner's addresses that can be reached and may be for the result of a call: see
+    /// [`Signed::result`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`redeem`](Self::redeem) and [`Signed::result`].
+    pub async fn result<T: DeserializeOwned>(
+        &self,
+        signed: &Signed<T>,
+        signer: &impl Signer,
+        now: SystemTime,
+    ) -> Result<T, Error> {
+        self.in_time(async {
+            let connection = self.connect(signed.link(), now).await?;
+            signed.result(&connection.index(), signer, now).await
+        })
+        .await
+    }
+
+    async fn in_time<T>(&self, all: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let late =
             |_| Error::new(ErrorKind::Timeout, "the reference was not redeemed in time: see `Reach::time`");
         crate::runtime::timeout(self.time, all).await.map_err(late)?

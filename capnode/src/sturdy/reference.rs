@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::gatekeeper::GatekeeperClient;
@@ -13,12 +14,16 @@ use crate::error::Error;
 use crate::interface::client::Client;
 use crate::runtime::random;
 use crate::signed::{Delegation, Invocation, Link, PublicKey, Refusal, Signer};
+use crate::value::from_value;
 
 /// A signed reference to an object that a client of the type `C` calls: a [`Link`], which its holder can pass on narrower,
 /// and redeem.
 ///
 /// It is a text in any format of serde, over any connection, and on paper. Nothing connects and nothing is verified when it is
 /// read. Only the holder of its key can use it.
+///
+/// One for the action `await` is a promise that can be passed on: of the result of a call, which is a `C` then and
+/// [comes](Self::result) when it is there.
 ///
 /// ```
 /// use capnode::signed::{Delegation, SecretKey, Signer as _, Verifier};
@@ -100,6 +105,40 @@ impl<C> Signed<C> {
     }
 }
 
+impl<C> Signed<C> {
+    /// Has a method called, and its result kept for others: see [`Gatekeeper::keep`](super::Gatekeeper::keep). Returns the URL
+    /// of the result, to [narrow](Delegation::target) a link for the action `await` to.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`redeem`](Self::redeem).
+    pub async fn keep(
+        &self,
+        call: Invocation,
+        gatekeeper: &GatekeeperClient,
+        signer: &impl Signer,
+        now: SystemTime,
+    ) -> Result<String, Error> {
+        let call = self.sign(call, gatekeeper, signer, now).await?;
+        gatekeeper.keep(&call).await?;
+        Ok(Invocation::result(&call)?)
+    }
+
+    /// Signs an invocation with a nonce of the owner's, who proves that it is.
+    async fn sign(
+        &self,
+        invocation: Invocation,
+        gatekeeper: &GatekeeperClient,
+        signer: &impl Signer,
+        now: SystemTime,
+    ) -> Result<String, Error> {
+        let (nonce, origin) = (hex(&random::bytes::<16>()), self.link.origin());
+        let challenge = gatekeeper.challenge(&nonce).await?;
+        challenge.check(&self.link.owner().parse::<PublicKey>()?, origin, &nonce)?;
+        invocation.challenge(challenge.nonce).sign(&self.link, signer, now).await
+    }
+}
+
 impl<C: Client> Signed<C> {
     /// Exchanges it for a live reference at the owner's gatekeeper, which proves first that it is the owner's: what is signed
     /// is not sent to another.
@@ -117,12 +156,29 @@ impl<C: Client> Signed<C> {
         signer: &impl Signer,
         now: SystemTime,
     ) -> Result<C, Error> {
-        let (nonce, origin) = (hex(&random::bytes::<16>()), self.link.origin());
-        let challenge = gatekeeper.challenge(&nonce).await?;
-        challenge.check(&self.link.owner().parse::<PublicKey>()?, origin, &nonce)?;
-        let invocation = Invocation::new("redeem", origin).challenge(challenge.nonce);
-        let invocation = invocation.sign(&self.link, signer, now).await?;
+        let invocation = Invocation::new("redeem", self.link.origin());
+        let invocation = self.sign(invocation, gatekeeper, signer, now).await?;
         Ok(C::from_cap(gatekeeper.redeem(&invocation).await?))
+    }
+}
+
+impl<T: DeserializeOwned> Signed<T> {
+    /// Waits for the result of a call that another has [made](Self::keep), and of which this is the link. The gatekeeper proves
+    /// first that it is the owner's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`redeem`](Self::redeem), those of the call, and [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if none has
+    /// come in 30 seconds.
+    pub async fn result(
+        &self,
+        gatekeeper: &GatekeeperClient,
+        signer: &impl Signer,
+        now: SystemTime,
+    ) -> Result<T, Error> {
+        let invocation = Invocation::new("await", self.link.origin());
+        let invocation = self.sign(invocation, gatekeeper, signer, now).await?;
+        from_value(gatekeeper.invoke(&invocation).await?)
     }
 }
 

@@ -117,6 +117,24 @@ async fn a_third_has_the_result_of_a_call_whose_maker_has_gone() {
 }
 
 #[tokio::test]
+async fn a_promise_travels_as_a_text() {
+    let office = Office::new(None, Arc::default());
+    let gatekeeper = GatekeeperClient::new(office.place.owner.clone());
+    let bobs: Signed<WorkClient> = Signed::new(office.issue().await);
+    let call = Invocation::new("done", ORIGIN).args(&["it"]).unwrap();
+    let url = bobs.keep(call, &gatekeeper, &key(2), office.now()).await.unwrap();
+    let text = office.delegate(bobs.link(), &url, 2, 3).await.to_string();
+
+    let carols: Signed<String> = text.parse().unwrap();
+    office.may.add_permits(1);
+    assert_eq!(carols.result(&gatekeeper, &key(3), office.now()).await.unwrap(), "done: it");
+    let other: Signed<u32> = text.parse().unwrap();
+    let unfit = other.result(&gatekeeper, &key(3), office.now()).await.unwrap_err();
+    assert_eq!(unfit.kind(), ErrorKind::Decode);
+    carols.result(&gatekeeper, &key(4), office.now()).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn what_a_call_has_failed_with_is_kept() {
     let office = Office::new(None, Arc::default());
     office.may.add_permits(1);
