@@ -10,7 +10,7 @@ use super::documents::{self, AWAIT, Challenge, REDEEM, REVOKE, VERBS, branch, ca
 use super::mac::Tag;
 use super::owner::{Kept, Owner};
 use super::refusal::{Refusal, Rule};
-use super::results::Place;
+use super::results::{Place, Waits};
 use super::revoked::Revocation;
 use super::text::Sturdy;
 use crate::cap::context::context;
@@ -38,16 +38,16 @@ pub trait Gatekeeper {
     ///
     /// By the action `await` it returns the result of a call that was [kept](Self::keep), as soon as that is there: the target
     /// is the result's [URL](signed::Invocation::result), and the chain has a link for just that URL from the key that has made
-    /// the call. A call that has not come yet is waited for 30 seconds. At most 64 wait at a time for what was made from
-    /// one link of the owner's own.
+    /// the call. A call that has not come yet is waited for 30 seconds. At most 64 wait at a time, of those with as many links
+    /// below one of the owner's own.
     async fn invoke(&self, invocation: &str) -> Result<Value, Error>;
 
     /// Has the method called that a signed invocation names, whose link also allows `await`, and keeps the result for those
     /// to whom the invoker delegates that. Returns when the call has begun, which then does not need the invoker.
     ///
-    /// The result is kept in the owner's store until the first link of the invocation ends: at most 256 for what was made from
-    /// one link of the owner's own, of 64 KiB each. It has no references and streams in it: awaiting such a one fails. Of an error
-    /// the class and the message are kept. Awaiting a call fails that ran when the owner was restarted.
+    /// The result is kept in the owner's store until the first link of the invocation ends: at most 64 of one link and 256 of those
+    /// with as many links below one of the owner's own, of 64 KiB each. It has no references and streams in it: awaiting such a
+    /// one fails. Of an error the class and the message are kept. Awaiting a call fails that ran when the owner was restarted.
     async fn keep(&self, invocation: &str) -> Result<(), Error>;
 
     /// Returns a nonce for the next invocation, which has to carry it over a connection that is not encrypted. The answer
@@ -77,12 +77,7 @@ trait Awaited {
 struct KeptResult {
     owner: Owner,
     place: Place,
-}
-
-impl Drop for KeptResult {
-    fn drop(&mut self) {
-        self.owner.results().leave(&self.place);
-    }
+    _waits: Waits,
 }
 
 impl Awaited for KeptResult {
@@ -233,13 +228,15 @@ impl Owner {
     fn awaited(&self, permit: &Permit) -> Result<Cap, Refusal> {
         let (object, url) = (self.object(permit)?.id, url(permit));
         // Whoever was first to name the result: links below have the same target.
-        let maker = permit.links.iter().find(|link| link.target == url);
-        let maker = maker.map_or(&permit.invoker, |link| &link.name.delegator);
-        let place = Place::new(&object, &branch(&permit.links), &result_tag(maker, url));
+        let (maker, above) = match permit.links.iter().position(|link| link.target == url) {
+            Some(named) => (&permit.links[named].name.delegator, &permit.links[..named]),
+            None => (&permit.invoker, &permit.links[..]),
+        };
+        let place = Place::new(&object, above, &result_tag(maker, url));
         // No method of the object is called.
         let caveats = caveats(permit).into_iter().filter(|(caveat, _)| !matches!(caveat, Caveat::Methods(_)));
-        self.results().enter(&place)?;
-        let awaited = AwaitedClient::new(KeptResult { owner: self.clone(), place });
+        let kept = KeptResult { owner: self.clone(), place, _waits: self.results().enter(&permit.links)? };
+        let awaited = AwaitedClient::new(kept);
         self.admit(&awaited.into(), permit, object, caveats.collect())
     }
 
@@ -252,7 +249,7 @@ impl Owner {
         }
         let result = target::child(&url(&permit), &permit.id).map_err(Refusal::of_document)?;
         let tag = result_tag(&permit.invoker, result);
-        let place = Place::new(&self.object(&permit)?.id, &branch(&permit.links), &tag);
+        let place = Place::new(&self.object(&permit)?.id, &permit.links, &tag);
         let until = permit.links.iter().map(|link| link.expires).min().unwrap_or(UNIX_EPOCH);
         let (cap, method, args) = self.invoked(permit).await?;
         self.results().begin(&place, until)?;

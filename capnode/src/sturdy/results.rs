@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 use super::admit::Admissions;
-use super::counters::seconds;
+use super::counters::{ending, seconds};
+use super::documents::{branch, tag};
 use super::mac::{Tag, hex};
 use super::refusal::{Refusal, Rule};
 use crate::cap::payload::encode;
@@ -15,33 +16,44 @@ use crate::cap::slot::decode;
 use crate::error::{Error, ErrorKind};
 use crate::message::Payload;
 use crate::runtime::timeout;
+use crate::signed::Step;
 use crate::sync::{Mutex, lock};
 use crate::value::Value;
 
-/// The most results for all that was made from one link of the owner's own, of calls that run or have ended.
-const MOST: usize = 256;
+/// The most results of the holder of one link, of calls that run or have ended.
+const OF_HOLDER: usize = 64;
+/// The most of all holders of one branch with as many links above them. Those further down have room of their own, so they
+/// cannot fill it.
+const OF_DEPTH: usize = 256;
 /// The most bytes of a result.
 const BYTES: usize = 65_536;
 /// The most characters that are kept of an error.
 const ERROR: usize = 4096;
-/// The most who wait at a time by what was made from one link of the owner's own.
+/// The most who wait at a time, of those of one branch with as many links above them.
 const WAITING: usize = 64;
 /// How long a call is waited for that has not come yet.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// The place of a result in the store.
-#[derive(Clone)]
 pub(super) struct Place {
-    branch: String,
-    start: String,
+    of_depth: String,
+    of_holder: String,
     name: String,
 }
 
 impl Place {
-    pub(super) fn new(object: &str, branch: &str, tag: &Tag) -> Self {
-        let start = format!("{}{branch}/", start(object));
-        Self { branch: branch.to_owned(), name: format!("{start}{}", hex(tag)), start }
+    /// Returns the place of the result that `tag` names, of a call by the holder of the last of these links.
+    pub(super) fn new(object: &str, links: &[Step], named: &Tag) -> Self {
+        let of_depth = format!("{}{}/", start(object), depth(links));
+        let holder = links.last().map(|link| hex(&tag(&link.name, None))).unwrap_or_default();
+        let of_holder = format!("{of_depth}{holder}/");
+        Self { name: format!("{of_holder}{}", hex(named)), of_depth, of_holder }
     }
+}
+
+/// Names the holders of one branch with as many links above them.
+fn depth(links: &[Step]) -> String {
+    format!("{}/{}", branch(links), links.len())
 }
 
 /// Returns how the names of the results of an object's calls begin.
@@ -55,20 +67,38 @@ enum Outcome {
     Ended(Result<Value, Error>),
 }
 
+type Waiting = Arc<Mutex<HashMap<String, usize>>>;
+
+/// One who waits.
+pub(super) struct Waits {
+    depth: String,
+    all: Waiting,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.all);
+        let left = waiting.remove(&self.depth).unwrap_or_default().saturating_sub(1);
+        if left > 0 {
+            waiting.insert(std::mem::take(&mut self.depth), left);
+        }
+    }
+}
+
 /// The calls whose results are kept, and whoever waits for them. What is kept of a call is in the store from its begin on: the
 /// seconds until which it is kept, and then its outcome.
 pub(super) struct Results {
     admissions: Arc<Admissions>,
     /// The places of calls that run. Is held while a result is changed.
     running: Mutex<HashSet<String>>,
-    /// How many wait, by branches.
-    waiting: Mutex<HashMap<String, usize>>,
+    /// How many wait, by branches and depths.
+    waiting: Waiting,
     changed: Notify,
 }
 
 impl Results {
     pub(super) fn new(admissions: Arc<Admissions>) -> Self {
-        Self { admissions, running: Mutex::default(), waiting: Mutex::default(), changed: Notify::new() }
+        Self { admissions, running: Mutex::default(), waiting: Waiting::default(), changed: Notify::new() }
     }
 
     /// Enters a call that is to be made, if there is room for its result, which is kept until `until`.
@@ -77,7 +107,7 @@ impl Results {
         if !self.has_room(place, running).map_err(Refusal::owner)? {
             return Err(Rule::Quota.broken());
         }
-        let kept = self.admissions.store.put(&place.name, &seconds(until).to_be_bytes());
+        let kept = self.admissions.store.put(&place.name, &ending(until).to_be_bytes());
         kept.map_err(Refusal::owner)?;
         running.insert(place.name.clone());
         self.changed.notify_waiters();
@@ -106,19 +136,25 @@ impl Results {
         store.names(&start(object))?.iter().try_for_each(|name| store.remove(name))
     }
 
-    /// Forgets results that have expired, if there are too many.
+    /// Checks that there is room for one more. If there is none, results that have expired go.
     fn has_room(&self, place: &Place, running: &HashSet<String>) -> Result<bool, Error> {
-        let store = &self.admissions.store;
-        let names = store.names(&place.start)?;
-        let mut left = names.len();
-        for name in names.iter().filter(|name| names.len() >= MOST && !running.contains(*name)) {
-            let kept = store.get(name)?;
-            if !kept.is_some_and(|kept| self.is_kept(&kept)) {
-                store.remove(name)?;
-                left -= 1;
+        let is_full = |names: &[String]| {
+            let of_holder = names.iter().filter(|name| name.starts_with(&place.of_holder));
+            names.len() >= OF_DEPTH || of_holder.count() >= OF_HOLDER
+        };
+        let (store, mut left) = (&self.admissions.store, Vec::new());
+        let names = store.names(&place.of_depth)?;
+        if !is_full(&names) {
+            return Ok(true);
+        }
+        for name in names {
+            if running.contains(&name) || store.get(&name)?.is_some_and(|kept| self.is_kept(&kept)) {
+                left.push(name);
+            } else {
+                store.remove(&name)?;
             }
         }
-        Ok(left < MOST)
+        Ok(!is_full(&left))
     }
 
     fn is_kept(&self, kept: &[u8]) -> bool {
@@ -142,25 +178,16 @@ impl Results {
         ended.await
     }
 
-    /// Counts one who waits, until [`leave`](Self::leave).
-    pub(super) fn enter(&self, place: &Place) -> Result<(), Refusal> {
-        let waiting = &mut *lock(&self.waiting);
-        let of_branch = waiting.entry(place.branch.clone()).or_default();
-        if *of_branch >= WAITING {
+    /// Counts one who waits by the last of these links, until it is dropped.
+    pub(super) fn enter(&self, links: &[Step]) -> Result<Waits, Refusal> {
+        let depth = depth(links);
+        let mut waiting = lock(&self.waiting);
+        let count = waiting.entry(depth.clone()).or_default();
+        if *count >= WAITING {
             return Err(Rule::Quota.broken());
         }
-        *of_branch += 1;
-        Ok(())
-    }
-
-    pub(super) fn leave(&self, place: &Place) {
-        let waiting = &mut *lock(&self.waiting);
-        if let Some(of_branch) = waiting.get_mut(&place.branch) {
-            *of_branch -= 1;
-            if *of_branch == 0 {
-                waiting.remove(&place.branch);
-            }
-        }
+        *count += 1;
+        Ok(Waits { depth, all: self.waiting.clone() })
     }
 
     /// Calls `look` after each change, until it has found something.

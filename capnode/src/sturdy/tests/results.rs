@@ -197,7 +197,12 @@ async fn a_result_is_waited_for_before_its_call_has_come() {
 #[tokio::test]
 async fn only_so_many_wait_and_whoever_is_revoked_no_longer() {
     let office = Office::new(None, Arc::default());
-    let carols = office.keep("done", "it").await;
+    let link = office.issue().await;
+    let call = office.call(&link, "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap();
+    let url = Invocation::result(&call).unwrap();
+    let carols = office.delegate(&link, &url, 2, 3).await;
+    let other = office.delegate(&link, &url, 2, 4).await;
     let all = async {
         let waits = (0..64).map(|_| office.get(&carols, 3));
         futures_util::future::join_all(waits).await
@@ -206,65 +211,57 @@ async fn only_so_many_wait_and_whoever_is_revoked_no_longer() {
         while office.place.owner.live().len() < 65 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(office.get(&carols, 3).await.unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(office.get(&other, 4).await.unwrap_err().kind(), ErrorKind::Refused);
         assert_eq!(office.refused().0, Rule::Quota);
         office.place.owner.revoke_link(&carols).unwrap();
     };
     let (all, ()) = tokio::join!(all, then);
     assert!(all.iter().all(|got| got.as_ref().unwrap_err().kind() == ErrorKind::Refused));
-    // They have left room.
+    // They have left room, and those with more links below them had it all the time.
     office.may.add_permits(1);
-    let link = office.issue().await;
-    assert!(office.place.owner.live().len() <= 1);
-    let call = office.call(&link, "done", "that").await;
-    office.may.add_permits(1);
-    office.place.owner.keep_by(&call).await.unwrap();
-    let daves = office.delegate(&link, &Invocation::result(&call).unwrap(), 2, 4).await;
-    office.get(&daves, 4).await.unwrap();
+    office.get(&other, 4).await.unwrap();
+    let below = office.delegate(&other, other.target(), 4, 5).await;
+    office.get(&below, 5).await.unwrap();
 }
 
 #[tokio::test]
 async fn only_so_many_results_are_kept_until_they_expire() {
     let office = Office::new(None, Arc::default());
     office.may.add_permits(1000);
-    let link = office.issue().await;
-    for _ in 0..256 {
-        let call = office.call(&link, "done", "it").await;
-        office.place.owner.keep_by(&call).await.unwrap();
+    let first = office.issue().await;
+    let mut all = 0;
+    let mut last = None;
+    for holder in 0..5 {
+        let time = if holder < 4 { DAY / 2 } else { DAY };
+        let new = Delegation::new(key(2).public_key(), office.now() + time).actions(["done", "await"]);
+        let link = new.delegate(&first, &key(2), office.now()).await.unwrap();
+        // The last finds what its siblings have left, which is nothing.
+        let most = if holder < 4 { 64 } else { 0 };
+        for number in 0..=most {
+            let call = office.call(&link, "done", "it").await;
+            let kept = office.place.owner.keep_by(&call).await;
+            assert_eq!(kept.is_ok(), number < most, "{holder} {number}");
+            all += usize::from(kept.is_ok());
+        }
+        assert_eq!(office.refused().0, Rule::Quota);
+        last = Some(link);
     }
-    let call = office.call(&link, "done", "it").await;
-    office.place.owner.keep_by(&call).await.unwrap_err();
-    assert_eq!(office.refused().0, Rule::Quota);
-    // What was made from another link has its own.
+    // Above and below there is room of their own, and what was made from another link has its own.
+    let call = office.call(&first, "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap();
     office.keep("done", "that").await;
-    assert_eq!(office.store.names("result/").unwrap().len(), 257);
+    assert_eq!(office.store.names("result/").unwrap().len(), all + 2);
+    while !office.place.owner.live().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Those that have expired make room.
+    *lock(&office.place.now) += DAY / 2;
+    let call = office.call(&last.unwrap(), "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap();
+    assert_eq!(office.store.names("result/").unwrap().len(), 3);
     let object = office.url.rsplit('/').next().unwrap();
     office.place.owner.forget(object).unwrap();
     assert!(office.store.names("result/").unwrap().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_result_ends_with_the_first_link_of_its_call() {
-    let office = Office::new(None, Arc::default());
-    office.may.add_permits(1000);
-    let link = office.issue().await;
-    let new = Delegation::new(key(2).public_key(), office.now() + DAY / 2).actions(["done", "await"]);
-    let short = new.delegate(&link, &key(2), office.now()).await.unwrap();
-    let call = office.call(&short, "done", "it").await;
-    let url = Invocation::result(&call).unwrap();
-    let carols = office.delegate(&link, &url, 2, 3).await;
-    office.place.owner.keep_by(&call).await.unwrap();
-    office.get(&carols, 3).await.unwrap();
-    for _ in 1..256 {
-        let call = office.call(&short, "done", "it").await;
-        office.place.owner.keep_by(&call).await.unwrap();
-    }
-    *lock(&office.place.now) += DAY / 2;
-    assert_eq!(office.get(&carols, 3).await.unwrap_err().kind(), ErrorKind::Timeout);
-    // Those that have expired make room.
-    let call = office.call(&link, "done", "it").await;
-    office.place.owner.keep_by(&call).await.unwrap();
-    assert_eq!(office.store.names("result/").unwrap().len(), 1);
 }
 
 #[tokio::test]
