@@ -101,5 +101,5 @@ pub(super) fn check(invoking: &Invoking<'_>) -> Result<(), Refusal> {
     if !tail.actions.contains(&invoking.action) {
         return Err(Rule::Action.broken(format!("`{}` does not allow `{}`", tail.id, invoking.action)));
     }
-    rules::check_below(invoking.target, tail.target, &invoking.chain.links)
+    rules::check_below(invoking.target, tail.target, &[invoking.action], &invoking.chain.links)
 }

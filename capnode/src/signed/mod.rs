@@ -115,4 +115,4 @@ pub use self::refusal::{Refusal, Rule};
 pub(crate) use self::replay::Entry;
 pub use self::verifier::{LinkName, Permit, Step, Verifier};
 #[cfg(feature = "sturdy")]
-pub(crate) use self::{proof::written, replay::Taken};
+pub(crate) use self::{proof::written, replay::Taken, rules::AWAIT};

@@ -21,7 +21,7 @@ pub(super) fn check_chain(chain: &Chain<'_>, owner: &str, longest: Millis) -> Re
         if link.proof.did != controller {
             return Err(Rule::Controller.broken(format!("`{}` was not given to who delegated it", link.id)));
         }
-        check_below(link.target, wider, &chain.links[..at])?;
+        check_below(link.target, wider, &link.actions, &chain.links[..at])?;
         check_times(link, longest)?;
         if let Some(parent) = parent {
             check_narrower(link, parent)?;
@@ -31,12 +31,23 @@ pub(super) fn check_chain(chain: &Chain<'_>, owner: &str, longest: Millis) -> Re
     Ok(())
 }
 
+/// The action that gives the result of a call that was kept: a target that names it is below that of the call.
+pub(crate) const AWAIT: &str = "await";
+
 /// Checks that a target is below another, and that the links above let each property be read that it names beyond that one: by
-/// their caveats, as they do for a reference. An action is allowed on all that is below its target.
-pub(super) fn check_below(target: &str, wider: &str, above: &[Fields<'_>]) -> Result<(), Refusal> {
+/// their caveats, as they do for a reference. An action is allowed on all that is below its target. By [`AWAIT`] nothing is read.
+pub(super) fn check_below(
+    target: &str,
+    wider: &str,
+    actions: &[&str],
+    above: &[Fields<'_>],
+) -> Result<(), Refusal> {
     let Some(rest) = target::below(target, wider) else {
         return Err(Rule::Target.broken(format!("`{target}` is not below `{wider}`")));
     };
+    if actions == [AWAIT] {
+        return target::segments(target).map(drop);
+    }
     let mut names = target::segments(target)?;
     let names = names.split_off(names.len().saturating_sub(rest.matches('/').count()));
     for caveat in above.iter().flat_map(|link| &link.caveats) {

@@ -13,14 +13,12 @@ use super::refusal::{Refusal, Rule};
 use super::store::{Change, Store};
 use crate::error::Error;
 use crate::runtime::random;
-use crate::signed::{self, LinkName, Permit, PublicKey, Signer, Step, Taken, Verifier, target};
+use crate::signed::{self, AWAIT, LinkName, Permit, PublicKey, Signer, Step, Taken, Verifier, target};
 
 /// The action that gives a reference.
 pub(super) const REDEEM: &str = "redeem";
 /// The action that takes back the link, or one below it.
 pub(super) const REVOKE: &str = "revoke";
-/// The action that gives the result of a call that another has made.
-pub(super) const AWAIT: &str = "await";
 /// Actions that are no methods.
 pub(super) const VERBS: [&str; 3] = [REDEEM, REVOKE, AWAIT];
 

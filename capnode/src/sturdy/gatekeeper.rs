@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use super::admit::Admission;
 use super::caveat::Caveat;
 use super::counters::{ending, seconds};
-use super::documents::{self, AWAIT, Challenge, REDEEM, REVOKE, VERBS, branch, caveats, result_tag, tag, url};
+use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, caveats, result_tag, tag, url};
 use super::mac::Tag;
 use super::owner::{Kept, Owner};
 use super::refusal::{Refusal, Rule};
@@ -18,7 +18,7 @@ use crate::cap::{Cap, RefKind};
 use crate::error::{CallError, Error};
 use crate::interface::call::Call;
 use crate::runtime::start;
-use crate::signed::{self, Link, LinkName, Permit, Step, Taken, target};
+use crate::signed::{self, AWAIT, Link, LinkName, Permit, Step, Taken, target};
 use crate::sync::lock;
 use crate::value::Value;
 

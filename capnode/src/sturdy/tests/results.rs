@@ -1,5 +1,6 @@
 //! Results that are kept for others.
 
+use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use super::documents::{DAY, ORIGIN, key};
@@ -213,15 +214,16 @@ async fn only_so_many_wait_and_whoever_is_revoked_no_longer() {
         }
         assert_eq!(office.get(&other, 4).await.unwrap_err().kind(), ErrorKind::Refused);
         assert_eq!(office.refused().0, Rule::Quota);
+        // Those with more links above them have room of their own.
+        let below = office.delegate(&other, other.target(), 4, 5).await;
+        assert!(office.get(&below, 5).now_or_never().is_none());
         office.place.owner.revoke_link(&carols).unwrap();
     };
     let (all, ()) = tokio::join!(all, then);
     assert!(all.iter().all(|got| got.as_ref().unwrap_err().kind() == ErrorKind::Refused));
-    // They have left room, and those with more links below them had it all the time.
+    // They have left room.
     office.may.add_permits(1);
     office.get(&other, 4).await.unwrap();
-    let below = office.delegate(&other, other.target(), 4, 5).await;
-    office.get(&below, 5).await.unwrap();
 }
 
 #[tokio::test]
@@ -274,6 +276,24 @@ async fn a_result_survives_a_restart_and_a_call_that_runs_does_not() {
     assert_eq!(office.get(&done, 3).await.unwrap().as_str(), Some("done: this"));
     let error = office.get(&runs, 3).await.unwrap_err();
     assert!(error.message().contains("restarted"), "{error}");
+}
+
+#[tokio::test]
+async fn a_caveat_that_lists_methods_leaves_results_to_await() {
+    let office = Office::new(None, Arc::default());
+    office.may.add_permits(1);
+    let new = Delegation::new(key(2).public_key(), office.now() + DAY).actions(["done", "await"]);
+    let new = new.caveat(signed::Caveat::Methods(vec!["done".to_owned()]));
+    let link = new.issue(&office.url, &key(1), office.now()).await.unwrap();
+    let call = office.call(&link, "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap();
+    let url = Invocation::result(&call).unwrap();
+    let carols = office.delegate(&link, &url, 2, 3).await;
+    assert_eq!(office.get(&carols, 3).await.unwrap().as_str(), Some("done: it"));
+    // Another action on what is named there would read it.
+    let both =
+        Delegation::new(key(3).public_key(), office.now() + DAY).actions(["await", "done"]).target(url);
+    both.delegate(&link, &key(2), office.now()).await.unwrap_err();
 }
 
 #[tokio::test]
