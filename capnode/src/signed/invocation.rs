@@ -11,6 +11,7 @@ use super::key::Signer;
 use super::link::{Link, new_id, sign, text};
 use super::refusal::{Refusal, Rule};
 use super::rules;
+use super::target;
 use super::tree::Tree;
 
 /// An invocation that is to be made. It is good for one use.
