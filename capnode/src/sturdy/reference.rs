@@ -10,11 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::gatekeeper::GatekeeperClient;
 use super::mac::hex;
+use crate::cap::payload::encode;
+use crate::cap::slot::decode;
 use crate::error::Error;
 use crate::interface::client::Client;
 use crate::runtime::random;
 use crate::signed::{Delegation, Invocation, Link, PublicKey, Refusal, Signer};
-use crate::value::from_value;
 
 /// A signed reference to an object that a client of the type `C` calls: a [`Link`], which its holder can pass on narrower,
 /// and redeem.
@@ -178,7 +179,7 @@ impl<T: DeserializeOwned> Signed<T> {
     ) -> Result<T, Error> {
         let invocation = Invocation::new("await", self.link.origin());
         let invocation = self.sign(invocation, gatekeeper, signer, now).await?;
-        from_value(gatekeeper.invoke(&invocation).await?)
+        decode(&encode(&gatekeeper.invoke(&invocation).await?)?)
     }
 }
 
