@@ -8,7 +8,8 @@ use super::{Event, ObjectId, OutboundCall, ReturnDisposition, Side};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::message::{
-    CapDescriptor, Expression, Extensions, Id, Message, Path, Payload, ReceiverRef, ReturnMode, Slot, UNNUMBERED,
+    CapDescriptor, Expression, Extensions, Id, Message, Path, Payload, ReceiverRef, ReturnMode, Slot,
+    UNNUMBERED,
 };
 use crate::thin_vec::ThinVec;
 
