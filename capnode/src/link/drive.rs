@@ -64,7 +64,7 @@ impl Link {
     /// Takes the next frame of the output. Its peer has been offered no place for bytes beside the text.
     pub(crate) fn next_frame(self: &Arc<Self>) -> Option<String> {
         self.with_state(Cause::Driver, |state, effects| {
-            if state.outbox.pending() == 0 && state.session.holds_messages() {
+            if state.outbox.pending() == 0 && !state.session.held.is_empty() {
                 state.say_held();
             }
             if state.outbox.pending() == 0 && state.encoding.codec().is_leaving() {

@@ -39,7 +39,7 @@ pub(super) struct State {
 impl State {
     /// Writes a message that is no call.
     pub(super) fn say(&mut self, message: &Message) {
-        if self.session.holds_messages() {
+        if !self.session.held.is_empty() {
             self.say_held();
         }
         let Self { session, encoding, entries, outbox, .. } = self;
@@ -70,7 +70,7 @@ impl State {
     #[inline]
     pub(super) fn send(&mut self, call: OutboundCall, effects: &mut Effects) -> Result<Id, Error> {
         let OutboundCall { id, message, pulled } = call;
-        if self.session.holds_messages() {
+        if !self.session.held.is_empty() {
             self.say_held();
         }
         let Self { session, encoding, entries, outbox, .. } = self;

@@ -243,7 +243,7 @@ pub(crate) struct Session {
     /// The abilities of this side that the peer is told of, once it is known to be extended.
     offered: Option<Extensions>,
     /// Messages for an extended peer that go before the next one, since nobody waits for them.
-    held: Vec<Message>,
+    pub(crate) held: Vec<Message>,
     /// The abilities that the peer has told of.
     taken: Extensions,
     /// The number of this side's last call that the peer runs, once the peer has said that it is draining.
@@ -359,11 +359,6 @@ impl Session {
         }
         self.held.push(message);
         None
-    }
-
-    /// Returns `true` if messages are held that go before the next one.
-    pub(crate) fn holds_messages(&self) -> bool {
-        !self.held.is_empty()
     }
 
     /// Takes the messages that go before the next one.

@@ -52,7 +52,7 @@ fn a_connecting_side_tells_its_abilities_before_its_next_message() {
     say(&mut session, [OFFER]);
     assert_eq!((messages(&mut session), session.has_offer()), (vec![], true));
     assert_eq!(session.take_held(), [OFFER]);
-    assert!(!session.holds_messages());
+    assert_eq!(session.held, []);
 }
 
 #[test]
