@@ -230,6 +230,7 @@ pub const TARGETS: &[Target] = &[
         run: signed_document,
         entries: &[
             "signed/link.rs::from_str",
+            "signed/invocation.rs::result",
             "signed/verifier.rs::take",
             "signed/verifier.rs::take_fresh",
             "signed/verifier.rs::check_link",
@@ -245,6 +246,7 @@ pub const TARGETS: &[Target] = &[
             "signed/proof.rs::verify",
             "signed/base58.rs::decode",
             "signed/target.rs::check_origin",
+            "signed/target.rs::child",
             "signed/target.rs::segments",
             "signed/target.rs::target_of_root",
             "signed/time.rs::read",

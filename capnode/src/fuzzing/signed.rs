@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{assert_json, is_json, text};
 use crate::signed::tree::Tree;
-use crate::signed::{Link, PublicKey, SecretKey, Signer, Verifier, base58, target, time};
+use crate::signed::{Invocation, Link, PublicKey, SecretKey, Signer, Verifier, base58, target, time};
 
 /// A text with one reading, which is the same when it is written and read again.
 pub fn signed_json(data: &[u8]) {
@@ -24,6 +24,9 @@ pub fn signed_document(data: &[u8]) {
     let owner = SecretKey::from_seed(&[1; 32]).public_key();
     let verifier = Verifier::new(owner, "https://node.example", UNIX_EPOCH).expect("it is an origin");
     let now = time::system(1_795_644_000_000);
+    if let Ok(result) = Invocation::result(text) {
+        assert!(target::segments(&result).is_ok());
+    }
     let _permit = verifier.take(text, None, now, |_| false);
     let checked = verifier.check_link(text, now);
     let Ok(link) = text.parse::<Link>() else {
@@ -48,6 +51,11 @@ pub fn signed_names(data: &[u8]) {
         assert_eq!(base58::encode(&bytes), text);
     }
     let origin = target::check_origin(text);
+    if let Ok(child) = target::child(text, "a name/%") {
+        let last =
+            target::segments(&child).ok().and_then(|segments| segments.last().map(ToString::to_string));
+        assert_eq!(last.as_deref(), Some("a name/%"));
+    }
     if let Ok(segments) = target::segments(text) {
         assert!(origin.is_err() && text.is_ascii());
         let path: String = segments.iter().map(|name| format!("/{}", target::escape(name))).collect();

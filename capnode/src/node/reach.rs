@@ -89,7 +89,7 @@ impl Reach {
     }
 
     /// Waits at the first of the owner's addresses that can be reached and may be for the result of a call: see
-    /// [`Signed::result`].
+    /// [`Signed::result`]. [`time`](Self::time) is for connecting; the call may take longer.
     ///
     /// # Errors
     ///
@@ -100,11 +100,8 @@ impl Reach {
         signer: &impl Signer,
         now: SystemTime,
     ) -> Result<T, Error> {
-        self.in_time(async {
-            let connection = self.connect(signed.link(), now).await?;
-            signed.result(&connection.index(), signer, now).await
-        })
-        .await
+        let connection = self.in_time(self.connect(signed.link(), now)).await?;
+        signed.result(&connection.index(), signer, now).await
     }
 
     async fn in_time<T>(&self, all: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

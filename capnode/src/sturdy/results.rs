@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::message::Payload;
 use crate::runtime::timeout;
 use crate::signed::Step;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::value::Value;
 
@@ -29,13 +30,18 @@ const OF_DEPTH: usize = 256;
 const BYTES: usize = 65_536;
 /// The most characters that are kept of an error.
 const ERROR: usize = 4096;
+/// The most who wait at a time by one link.
+const WAITING_BY_LINK: usize = 16;
 /// The most who wait at a time, of those of one branch with as many links above them.
 const WAITING: usize = 64;
+/// After so many calls, results of the object that have expired go, whoever has made them.
+const SWEEP: u64 = 256;
 /// How long a call is waited for that has not come yet.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// The place of a result in the store.
 pub(super) struct Place {
+    of_object: String,
     of_depth: String,
     of_holder: String,
     name: String,
@@ -44,16 +50,21 @@ pub(super) struct Place {
 impl Place {
     /// Returns the place of the result that `tag` names, of a call by the holder of the last of these links.
     pub(super) fn new(object: &str, links: &[Step], named: &Tag) -> Self {
-        let of_depth = format!("{}{}/", start(object), depth(links));
-        let holder = links.last().map(|link| hex(&tag(&link.name, None))).unwrap_or_default();
-        let of_holder = format!("{of_depth}{holder}/");
-        Self { name: format!("{of_holder}{}", hex(named)), of_depth, of_holder }
+        let of_object = start(object);
+        let of_depth = format!("{of_object}{}/", depth(links));
+        let of_holder = format!("{of_depth}{}/", holder(links));
+        Self { name: format!("{of_holder}{}", hex(named)), of_object, of_depth, of_holder }
     }
 }
 
 /// Names the holders of one branch with as many links above them.
 fn depth(links: &[Step]) -> String {
     format!("{}/{}", branch(links), links.len())
+}
+
+/// Names the holder of the last of these links.
+fn holder(links: &[Step]) -> String {
+    links.last().map(|link| hex(&tag(&link.name, None))).unwrap_or_default()
 }
 
 /// Returns how the names of the results of an object's calls begin.
@@ -71,16 +82,18 @@ type Waiting = Arc<Mutex<HashMap<String, usize>>>;
 
 /// One who waits.
 pub(super) struct Waits {
-    depth: String,
+    counted: [String; 2],
     all: Waiting,
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
         let mut waiting = lock(&self.all);
-        let left = waiting.remove(&self.depth).unwrap_or_default().saturating_sub(1);
-        if left > 0 {
-            waiting.insert(std::mem::take(&mut self.depth), left);
+        for counted in &mut self.counted {
+            let left = waiting.remove(counted).unwrap_or_default().saturating_sub(1);
+            if left > 0 {
+                waiting.insert(std::mem::take(counted), left);
+            }
         }
     }
 }
@@ -91,19 +104,25 @@ pub(super) struct Results {
     admissions: Arc<Admissions>,
     /// The places of calls that run. Is held while a result is changed.
     running: Mutex<HashSet<String>>,
-    /// How many wait, by branches and depths.
+    /// How many wait, by branches and depths, and by links.
     waiting: Waiting,
     changed: Notify,
+    begun: AtomicU64,
 }
 
 impl Results {
     pub(super) fn new(admissions: Arc<Admissions>) -> Self {
-        Self { admissions, running: Mutex::default(), waiting: Waiting::default(), changed: Notify::new() }
+        let (running, waiting) = (Mutex::default(), Waiting::default());
+        Self { admissions, running, waiting, changed: Notify::new(), begun: AtomicU64::new(1) }
     }
 
     /// Enters a call that is to be made, if there is room for its result, which is kept until `until`.
     pub(super) fn begin(&self, place: &Place, until: SystemTime) -> Result<(), Refusal> {
         let running = &mut lock(&self.running);
+        if self.begun.fetch_add(1, Ordering::Relaxed) % SWEEP == 0 {
+            let names = self.admissions.store.names(&place.of_object).map_err(Refusal::owner)?;
+            self.sweep(names, running).map_err(Refusal::owner)?;
+        }
         if !self.has_room(place, running).map_err(Refusal::owner)? {
             return Err(Rule::Quota.broken());
         }
@@ -142,11 +161,13 @@ impl Results {
             let of_holder = names.iter().filter(|name| name.starts_with(&place.of_holder));
             names.len() >= OF_DEPTH || of_holder.count() >= OF_HOLDER
         };
+        let names = self.admissions.store.names(&place.of_depth)?;
+        Ok(!is_full(&names) || !is_full(&self.sweep(names, running)?))
+    }
+
+    /// Forgets those of some results that have expired. Returns the names of the others.
+    fn sweep(&self, names: Vec<String>, running: &HashSet<String>) -> Result<Vec<String>, Error> {
         let (store, mut left) = (&self.admissions.store, Vec::new());
-        let names = store.names(&place.of_depth)?;
-        if !is_full(&names) {
-            return Ok(true);
-        }
         for name in names {
             if running.contains(&name) || store.get(&name)?.is_some_and(|kept| self.is_kept(&kept)) {
                 left.push(name);
@@ -154,7 +175,7 @@ impl Results {
                 store.remove(&name)?;
             }
         }
-        Ok(!is_full(&left))
+        Ok(left)
     }
 
     fn is_kept(&self, kept: &[u8]) -> bool {
@@ -181,13 +202,16 @@ impl Results {
     /// Counts one who waits by the last of these links, until it is dropped.
     pub(super) fn enter(&self, links: &[Step]) -> Result<Waits, Refusal> {
         let depth = depth(links);
+        let by_link = format!("{depth}/{}", holder(links));
         let mut waiting = lock(&self.waiting);
-        let count = waiting.entry(depth.clone()).or_default();
-        if *count >= WAITING {
+        let count = |counted: &str| waiting.get(counted).copied().unwrap_or_default();
+        if count(&depth) >= WAITING || count(&by_link) >= WAITING_BY_LINK {
             return Err(Rule::Quota.broken());
         }
-        *count += 1;
-        Ok(Waits { depth, all: self.waiting.clone() })
+        for counted in [&depth, &by_link] {
+            *waiting.entry(counted.clone()).or_default() += 1;
+        }
+        Ok(Waits { counted: [depth, by_link], all: self.waiting.clone() })
     }
 
     /// Calls `look` after each change, until it has found something.
@@ -208,7 +232,9 @@ impl Results {
         Ok(Some(match read(&kept[8..]).map_err(Refusal::owner)? {
             Some(outcome) => Outcome::Ended(outcome),
             None if running.contains(&place.name) => Outcome::Running,
-            None => Outcome::Ended(Err(Error::rejected("its owner was restarted while the call ran"))),
+            None => Outcome::Ended(Err(Error::rejected(
+                "its owner was restarted while the call ran, or could not keep the result",
+            ))),
         }))
     }
 }

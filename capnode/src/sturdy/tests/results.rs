@@ -202,10 +202,13 @@ async fn only_so_many_wait_and_whoever_is_revoked_no_longer() {
     let call = office.call(&link, "done", "it").await;
     office.place.owner.keep_by(&call).await.unwrap();
     let url = Invocation::result(&call).unwrap();
-    let carols = office.delegate(&link, &url, 2, 3).await;
+    let mut carols = Vec::new();
+    for _ in 0..4 {
+        carols.push(office.delegate(&link, &url, 2, 3).await);
+    }
     let other = office.delegate(&link, &url, 2, 4).await;
     let all = async {
-        let waits = (0..64).map(|_| office.get(&carols, 3));
+        let waits = (0..64).map(|number| office.get(&carols[number % 4], 3));
         futures_util::future::join_all(waits).await
     };
     let then = async {
@@ -217,13 +220,40 @@ async fn only_so_many_wait_and_whoever_is_revoked_no_longer() {
         // Those with more links above them have room of their own.
         let below = office.delegate(&other, other.target(), 4, 5).await;
         assert!(office.get(&below, 5).now_or_never().is_none());
-        office.place.owner.revoke_link(&carols).unwrap();
+        for link in &carols {
+            office.place.owner.revoke_link(link).unwrap();
+        }
     };
     let (all, ()) = tokio::join!(all, then);
     assert!(all.iter().all(|got| got.as_ref().unwrap_err().kind() == ErrorKind::Refused));
     // They have left room.
     office.may.add_permits(1);
     office.get(&other, 4).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_by_one_link_leaves_room_for_others() {
+    let office = Office::new(None, Arc::default());
+    let link = office.issue().await;
+    let call = office.call(&link, "done", "it").await;
+    office.place.owner.keep_by(&call).await.unwrap();
+    let url = Invocation::result(&call).unwrap();
+    let carols = office.delegate(&link, &url, 2, 3).await;
+    let other = office.delegate(&link, &url, 2, 4).await;
+    let all = async {
+        let waits = (0..17).map(|_| office.get(&carols, 3));
+        futures_util::future::join_all(waits).await
+    };
+    let then = async {
+        while office.place.owner.live().len() < 17 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(office.refused().0, Rule::Quota);
+        assert!(office.get(&other, 4).now_or_never().is_none());
+        office.may.add_permits(1);
+    };
+    let (all, ()) = tokio::join!(all, then);
+    assert_eq!(all.iter().filter(|got| got.is_ok()).count(), 16);
 }
 
 #[tokio::test]
@@ -264,6 +294,22 @@ async fn only_so_many_results_are_kept_until_they_expire() {
     let object = office.url.rsplit('/').next().unwrap();
     office.place.owner.forget(object).unwrap();
     assert!(office.store.names("result/").unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn results_that_have_expired_go_although_nobody_calls_by_their_links() {
+    let office = Office::new(None, Arc::default());
+    office.may.add_permits(1000);
+    for day in 0..3 {
+        for _ in 0..128 {
+            office.keep("done", "it").await;
+            while !office.place.owner.live().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(office.store.names("result/").unwrap().len() <= 256, "{day}");
+        *lock(&office.place.now) += DAY;
+    }
 }
 
 #[tokio::test]
