@@ -350,11 +350,12 @@ impl Session {
     }
 
     /// Returns the message that releases the result of a pulled call, which has no references in it. The first one of an
-    /// extended peer waits for the next message: the peer keeps only an answer that it has sent.
+    /// extended peer waits for the next message, which is a probe if there is no other: the peer keeps only an answer that
+    /// it has sent.
     pub(crate) fn release_result(&mut self, id: Id) -> Option<Message> {
         let message = Message::Release { id, count: 1 };
         let holds_one = || self.held.iter().any(|held| matches!(held, Message::Release { .. }));
-        if !self.extended || holds_one() {
+        if !self.extended || self.limits.probe.is_none() || holds_one() {
             return Some(message);
         }
         self.held.push(message);

@@ -57,8 +57,9 @@ fn a_connecting_side_tells_its_abilities_before_its_next_message() {
 
 #[test]
 fn only_the_first_release_of_a_result_waits_and_only_for_a_marked_peer() {
-    for extended in [true, false] {
-        let mut session = Session::new(Side::Connecting, Limits::default());
+    for (extended, probes) in [(true, true), (true, false), (false, true)] {
+        let probe = probes.then_some(Duration::from_secs(60));
+        let mut session = Session::new(Side::Connecting, Limits { probe, ..Limits::default() });
         let calls = [(); 3].map(|()| session.call(0, Path::Empty, None, ReturnMode::Streamed));
         messages(&mut session);
         if extended {
@@ -70,7 +71,8 @@ fn only_the_first_release_of_a_result_waits_and_only_for_a_marked_peer() {
             messages(&mut session)
         });
         let held = session.take_held();
-        if extended {
+        // Without probes, there may be no next message.
+        if extended && probes {
             assert_eq!((first, held), (vec![], vec![release(calls[0], 1)]));
         } else {
             assert_eq!((first, held), (vec![release(calls[0], 1)], vec![]));
