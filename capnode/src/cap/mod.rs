@@ -94,7 +94,7 @@ enum Kind {
     Local(Local),
     /// Something the peer of a connection lends us.
     Remote(Arc<Import>),
-    /// What a slot holds at present.
+    /// A durable reference: a slot with the reference that is there at present.
     #[cfg(feature = "tokio")]
     Durable(Arc<Durable>),
     /// A promise made in this program.

@@ -26,7 +26,7 @@ pub(crate) struct AnswerSlot {
     /// The number of the call among those that have had to wait for room; 0 if it has not.
     number: u64,
     content: Mutex<Content>,
-    /// What counts the call, if it is counted.
+    /// The counter of the call, if it is counted.
     counted: Option<Counted>,
 }
 

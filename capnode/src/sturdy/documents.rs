@@ -61,7 +61,7 @@ pub(crate) struct Documents {
     key: Secret,
 }
 
-/// How the names begin of what the store has of invocations that were taken.
+/// The begin of the names under which the store has invocations that were taken.
 const TAKEN: &str = "taken/";
 /// The name of the time since when the store has all of them.
 const SINCE: &str = "taken since";

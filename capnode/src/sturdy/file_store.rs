@@ -15,7 +15,7 @@ const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("capnode s
 
 /// A store in a file, by the embedded database redb.
 ///
-/// What was written is on the disk when `write` returns, or none of it if the program was ended before. So each call that a
+/// A change is on the disk when `write` returns, or none of it if the program was ended before. So each call that a
 /// counter counts, and each invocation, waits for the disk, on the thread that it runs on: for a few milliseconds, one after the
 /// other. A server that has others to serve meanwhile runs on a runtime with several threads. Reading does not wait.
 ///

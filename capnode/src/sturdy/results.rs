@@ -36,7 +36,7 @@ const WAITING_BY_LINK: usize = 16;
 const WAITING: usize = 64;
 /// After so many calls, results of the object that have expired go, whoever has made them.
 const SWEEP: u64 = 256;
-/// How long a call is waited for that has not come yet.
+/// The time for which a call is waited for that has not come yet.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// The place of a result in the store.
@@ -72,7 +72,7 @@ pub(super) fn start(object: &str) -> String {
     format!("result/{object}/")
 }
 
-/// What is known of a call.
+/// The state of a call whose result is kept.
 enum Outcome {
     Running,
     Ended(Result<Value, Error>),
@@ -104,7 +104,7 @@ pub(super) struct Results {
     admissions: Arc<Admissions>,
     /// The places of calls that run. Is held while a result is changed.
     running: Mutex<HashSet<String>>,
-    /// How many wait, by branches and depths, and by links.
+    /// The numbers of those who wait, by branches and depths, and by links.
     waiting: Waiting,
     changed: Notify,
     begun: AtomicU64,

@@ -25,7 +25,7 @@ pub struct Room {
 
 #[derive(Default)]
 struct State {
-    /// What each member was handed is behind a border of its own.
+    /// Each member gets references behind a border of its own.
     members: BTreeMap<String, Membrane>,
     has_host: bool,
     said: VecDeque<Line>,

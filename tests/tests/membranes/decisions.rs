@@ -1,4 +1,4 @@
-//! What policies decide, what waits for it, and the ready ones.
+//! Tests of decisions by policies, of calls that wait for them, and of the ready policies.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Barrier;
