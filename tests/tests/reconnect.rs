@@ -407,7 +407,7 @@ async fn what_is_sent_or_pipelined_is_not_sent_again_even_if_it_is_idempotent() 
     let error = soon(said).await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::MayHaveRun), "{error}");
     assert_eq!(house.count(1).await.unwrap(), 1, "there is another connection");
-    let error = room.name().await.unwrap_err();
+    let error = soon(room.name().into_future()).await.unwrap_err();
     assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::NotSent), "{error}");
     tokio::time::sleep(Duration::from_secs(60)).await;
     let requests = service.requests.lock().unwrap().clone();

@@ -1,11 +1,14 @@
 //! Durable references and time: the pauses between attempts, and lines on which nothing moves.
 
+use std::future::IntoFuture as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use capnode::testing::{Cutter, Line, simulate};
-use capnode::{Cap, Connection, Error, LineState, Node, Reconnection};
+use capnode::{Cap, Connection, Error, Func, LineState, Node, Reconnection};
 use capnode_tests::soon;
+use futures_util::FutureExt as _;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -140,4 +143,58 @@ async fn a_line_on_which_nothing_moves_is_found_to_be_lost_within_30_seconds() {
     let LineState::Down { .. } = line.changed().await else { panic!("{:?}", line.state()) };
     let found = began.elapsed();
     assert!(found <= Duration::from_secs(30) + GRAIN, "it was found after {found:?}");
+}
+
+#[capnode::interface]
+trait Watch {
+    /// Never returns, once it has said that it runs.
+    async fn stay(&self, begun: Func<fn()>);
+    /// Returns the milliseconds that are left for the call.
+    async fn left(&self) -> Option<u128>;
+}
+
+struct Guard;
+
+impl Watch for Guard {
+    async fn stay(&self, begun: Func<fn()>) {
+        begun.call().send().unwrap();
+        std::future::pending().await
+    }
+
+    async fn left(&self) -> Option<u128> {
+        capnode::context()?.time_left().map(|left| left.as_millis())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_a_draining_peer_turns_away_is_sent_again_with_what_is_left_of_its_time() {
+    let pause = Duration::from_secs(4);
+    let nodes = [(); 2].map(|()| Node::new(WatchClient::new(Guard)));
+    let (draining, dialed) = (nodes[0].clone(), Arc::new(AtomicUsize::new(0)));
+    let dial = move || {
+        let number = dialed.fetch_add(1, Ordering::SeqCst);
+        let node = nodes[number].clone();
+        async move {
+            // The next connection takes its time.
+            tokio::time::sleep(pause * u32::try_from(number).unwrap()).await;
+            let (here, there) = Line::new().ends();
+            node.serve(there).await?;
+            capnode::connect_over::<Connection>(here).await
+        }
+    };
+    // A peer says in its first answer that it takes deadlines.
+    let connecting = capnode::reconnecting(dial)
+        .on_connect(|watch: WatchClient| async move { watch.left().await.map(drop) });
+    let watch = connecting.await.unwrap();
+    let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+    let _stays = tokio::spawn(watch.stay(move || {
+        let told = begun.send(());
+        async move { told.unwrap() }
+    }));
+    soon(has_begun.recv()).await.expect("it has begun");
+    let mut drained = std::pin::pin!(draining.drain(Duration::from_secs(60)));
+    assert!(drained.as_mut().now_or_never().is_none(), "a call is running");
+    // The call crosses the notice.
+    let left = soon(watch.left().timeout(Duration::from_secs(9)).into_future()).await.unwrap();
+    assert!(left.is_some_and(|left| (4_000..=5_000).contains(&left)), "{left:?} ms are left");
 }
