@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use capnode::{Cap, Client, ErrorKind, Fate, Func, Value};
+use capnode_examples::tour::{CounterClient, TourError};
 
 use crate::expect::{Failure, equal, equal_in, holds, keep, reference_in, type_error};
 use crate::{Outcome, Peer, checks};
@@ -217,13 +218,17 @@ async fn index_read(peer: Peer) -> Outcome {
 }
 
 async fn times_out(peer: Peer) -> Outcome {
-    let (promise, resolver) = capnode::promise::<capnode_examples::tour::CounterClient>();
+    let (promise, resolver) = capnode::promise::<CounterClient>();
     let callback = Func::from_cap(promise.into());
     let error = match peer.tour.on("tick", callback).timeout(Duration::from_millis(20)).await {
-        Err(capnode::CallError::Failed(error)) => error,
+        Err(capnode::CallError::Failed(error)) => Some(error),
+        // The callback has the deadline of its caller, whose method may answer with that before this side looks at its clock.
+        Err(capnode::CallError::Returned(TourError::Callback(why))) if why.contains("deadline") => None,
         other => return Err(Failure::new(format!("got {other:?}, expected a timeout"))),
     };
-    equal((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::MayHaveRun))?;
+    if let Some(error) = error {
+        equal((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::MayHaveRun))?;
+    }
     drop(resolver);
     equal(peer.tour.transform("beep").timeout(Duration::from_secs(4)).await?, "BOOP")
 }
