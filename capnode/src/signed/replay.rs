@@ -125,6 +125,11 @@ impl Replays {
         Ok(Taken { entry, forgotten: std::mem::take(&mut self.forgotten), since: self.since })
     }
 
+    /// Says of what was forgotten once more that it was, since nobody has kept it. What was taken stays so.
+    pub(super) fn give_back(&mut self, taken: Taken) {
+        self.forgotten.extend(taken.forgotten);
+    }
+
     pub(super) fn remember(&mut self, entry: Entry) {
         self.known.entry(entry.key.clone()).or_default().insert(entry.id.clone());
         *self.of_branches.entry(entry.branch.clone()).or_default() += 1;

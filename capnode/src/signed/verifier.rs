@@ -123,6 +123,9 @@ impl Verifier {
     /// Takes an invocation, once. `nonce` is one that this owner has given the invoker just now, if it has, and which the
     /// invocation has to carry; `is_revoked` is asked about each link.
     ///
+    /// The greatest `now` that there was is remembered, since what is older than five minutes before it is forgotten and so is not
+    /// taken. After one that was a day ahead nothing is taken for a day.
+    ///
     /// # Errors
     ///
     /// With the first rule that it breaks.
@@ -167,6 +170,7 @@ impl Verifier {
         self.verify(&invoking.proof)?;
         let taken = lock(&self.replays).insert(&made, now)?;
         if !keep(&taken) {
+            lock(&self.replays).give_back(taken);
             return Err(Rule::Replay.broken("it cannot be kept that it was taken"));
         }
         permit(&invoking)

@@ -5,11 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use super::caveat::Caveat;
-use super::counters::{Counter, seconds};
+use super::counters::{Counter, ending, seconds};
 use super::mac::Tag;
 use super::refusal::{Refusal, Rule};
 use super::revoked::{self, Revocation};
 use super::store::Store;
+use super::sweep::{self, Sweep};
 use crate::cap::Cap;
 use crate::cap::membrane::{Border, Membrane};
 use crate::cap::policy::{Operation, refusal};
@@ -72,7 +73,7 @@ pub(super) struct Admissions {
     pub(super) clock: ClockFn,
     held: Mutex<Table>,
     /// Is held while what depends on itself is changed: counters, revocations, and the memory of invocations.
-    pub(super) changing: Mutex<()>,
+    pub(super) changing: Mutex<Sweep>,
 }
 
 #[derive(Default)]
@@ -104,7 +105,7 @@ impl Admissions {
         }
     }
 
-    /// Revokes what is named by a tag, and ends all that was given by it.
+    /// Revokes what is named by a tag for good, and ends all that was given by it.
     pub(super) fn revoke(&self, tag: &Tag) -> Result<(), Error> {
         self.store.put(&revoked::start(tag), &[])?;
         self.end_where(|held| held.tags.contains(tag));
@@ -114,8 +115,8 @@ impl Admissions {
     /// Revokes a link, with all that are below it, until it ends.
     pub(super) fn revoke_link(&self, link: &Revocation<'_>) -> Result<(), Refusal> {
         {
-            let _changing = lock(&self.changing);
-            link.keep(&*self.store, seconds((self.clock)()))?;
+            let sweep = &mut lock(&self.changing);
+            link.keep(&*self.store, sweep, seconds((self.clock)()))?;
         }
         self.end_where(|held| link.tags.last().is_some_and(|tag| held.tags.contains(tag)));
         Ok(())
@@ -152,7 +153,7 @@ impl Admissions {
         let held = Held { live, key: by.key, tags: by.tags.clone(), border: membrane.downgrade() };
         lock(&self.held).held.insert(id, held);
         // What is revoked from now on finds it; what was until now is found here.
-        if let Err(refusal) = check().and_then(|()| self.check_revoked(&by.tags)) {
+        if let Err(refusal) = check().and_then(|()| self.check_revoked(&by.tags, until)) {
             self.end_where(|held| held.live.id == id);
             return Err(refusal);
         }
@@ -169,13 +170,16 @@ impl Admissions {
         Ok(membrane.wrap_cap(cap))
     }
 
-    fn check_revoked(&self, tags: &[Tag]) -> Result<(), Refusal> {
+    fn check_revoked(&self, tags: &[Tag], until: Option<SystemTime>) -> Result<(), Refusal> {
         for tag in tags {
             if self.is_revoked(tag)? {
                 return Err(Rule::Revoked.broken());
             }
         }
-        Ok(())
+        // It may have been revoked, and that forgotten, when the clock was ahead.
+        let forgotten = sweep::forgotten(&*self.store).map_err(Refusal::owner)?;
+        let is_over = until.is_some_and(|until| ending(until) <= forgotten);
+        if is_over { Err(Rule::Expiry.broken()) } else { Ok(()) }
     }
 
     /// Returns the policy of all caveats. Counters count what the others pass.
@@ -230,10 +234,10 @@ impl Admissions {
         policy::authorize(move |_| {
             let this = this.upgrade().ok_or_else(|| refusal("the owner is gone"))?;
             let now = (this.clock)();
-            let _changing = lock(&this.changing);
+            let sweep = &mut lock(&this.changing);
             // The narrowest first: if it refuses, the wider ones have lost nothing.
             for (counter, most, period) in counters.iter().rev() {
-                if !counter.count(&*this.store, *most, *period, now)? {
+                if !counter.count((&*this.store, sweep), *most, *period, now)? {
                     return Err(refusal(format!("the {most} calls that are allowed have been made")));
                 }
             }

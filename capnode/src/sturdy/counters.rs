@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::mac::{Tag, hex};
 use super::refusal::{Refusal, Rule};
 use super::store::Store;
+use super::sweep::{self, Sweep};
 
 /// The most counters for all that was made from one text or link of the owner's own.
 const MOST: usize = 1024;
@@ -27,7 +28,7 @@ impl Counter {
     /// meanwhile.
     pub(super) fn count(
         &self,
-        store: &dyn Store,
+        (store, sweep): (&dyn Store, &mut Sweep),
         most: u64,
         period: Option<Duration>,
         now: SystemTime,
@@ -39,6 +40,11 @@ impl Counter {
                 read(kept).map(|[made, began, _]| (made, began)).ok_or_else(|| Rule::Owner.broken())?
             }
             None => {
+                // It may have been forgotten by a clock that was ahead.
+                if self.until <= sweep::forgotten(store).map_err(Refusal::owner)? {
+                    return Err(Rule::Expiry.broken());
+                }
+                sweep.add(store, now)?;
                 self.make_room(store, now)?;
                 (0, now)
             }
@@ -57,24 +63,16 @@ impl Counter {
     /// Forgets counters of texts that have expired, if there are too many: any holder can make one.
     fn make_room(&self, store: &dyn Store, now: u64) -> Result<(), Refusal> {
         let mut names = store.names(&self.start).map_err(Refusal::owner)?;
-        if names.len() < MOST {
-            return Ok(());
+        if names.len() >= MOST {
+            sweep::forget(store, &mut names, now)?;
         }
-        let mut left = names.len();
-        for name in names.drain(..) {
-            let kept = store.get(&name).map_err(Refusal::owner)?;
-            if kept.as_deref().and_then(read).is_some_and(|[_, _, until]| until <= now) {
-                store.remove(&name).map_err(Refusal::owner)?;
-                left -= 1;
-            }
-        }
-        if left < MOST { Ok(()) } else { Err(Rule::Quota.broken()) }
+        if names.len() < MOST { Ok(()) } else { Err(Rule::Quota.broken()) }
     }
 }
 
 /// Returns how the names of an object's counters begin.
 pub(super) fn start(object: &str) -> String {
-    format!("count/{object}/")
+    format!("{}{object}/", sweep::COUNTER)
 }
 
 /// Returns the numbers of a counter: calls made, begin of the period, end of the texts.

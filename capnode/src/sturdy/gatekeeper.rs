@@ -47,7 +47,11 @@ pub trait Gatekeeper {
     ///
     /// The result is kept in the owner's store until the first link of the invocation ends: at most 64 of one link and 256 of those
     /// with as many links below one of the owner's own, of 64 KiB each. It has no references and streams in it: awaiting such a
-    /// one fails. Of an error the class and the message are kept. Awaiting a call fails that ran when the owner was restarted.
+    /// one fails. Of an error the class and the message are kept. Awaiting a call fails that ran when the owner was restarted, with
+    /// [`Rule::Interrupted`], and one whose result its store could not keep, with [`Rule::Owner`].
+    ///
+    /// The invocation is used up also if the call is then not made, such as for want of room: once is once. Its maker signs another,
+    /// whose result has another URL.
     async fn keep(&self, invocation: &str) -> Result<(), Error>;
 
     /// Returns a nonce for the next invocation, which has to carry it over a connection that is not encrypted. The answer
@@ -249,10 +253,11 @@ impl Owner {
         }
         let result = target::child(&url(&permit), &permit.id).map_err(Refusal::of_document)?;
         let tag = result_tag(&permit.invoker, result);
-        let place = Place::new(&self.object(&permit)?.id, &permit.links, &tag);
+        let object = self.object(&permit)?.id;
+        let place = Place::new(&object, &permit.links, &tag);
         let until = permit.links.iter().map(|link| link.expires).min().unwrap_or(UNIX_EPOCH);
         let (cap, method, args) = self.invoked(permit).await?;
-        self.results().begin(&place, until)?;
+        self.results().begin(&place, until, || self.kept(&object).map(drop))?;
         let owner = self.clone();
         // Outside of this call, whose deadline is not that of the other.
         let _runs_by_itself = start(async move {

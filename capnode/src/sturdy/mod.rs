@@ -57,7 +57,7 @@
 //! * Whoever reads a text can use it. Pass it over a connection that is encrypted, and add a [`Caveat::Until`].
 //! * A store has the keys, so whoever reads it can make texts. Of the texts themselves it has no secrets.
 //! * Counters belong to a caveat, and are shared by all texts that have it. They are kept in the store until an `Until` before
-//!   them is over, and for ever if there is none: at most 1,024 for all that was made from one text of the owner's. Who holds
+//!   them is over, and until their object is forgotten if there is none: at most 1,024 for all that was made from one text of the owner's. Who holds
 //!   a text can use up those of its own alone, so give each holder another: [`Owner::text`].
 //! * All calls are refused by one word; [`OwnerBuilder::on_refusal`] tells the owner the [`Rule`].
 
@@ -75,6 +75,7 @@ mod refusal;
 mod results;
 mod revoked;
 mod store;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod text;

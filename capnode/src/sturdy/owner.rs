@@ -12,6 +12,7 @@ use super::documents::Documents;
 use super::mac::{Secret, Tag, hex, unhex};
 use super::refusal::{Refusal, Rule};
 use super::results::Results;
+use super::revoked::Revocation;
 use super::store::Store;
 use super::text::{Sturdy, is_address};
 use crate::cap::Cap;
@@ -95,7 +96,12 @@ impl OwnerBuilder {
         self
     }
 
-    /// Takes the time from `clock`.
+    /// Takes the time from `clock`, which is to be right to a minute or so: what is signed is compared with the clocks of others.
+    ///
+    /// What has expired by it has expired for good: what was kept of it may be forgotten then, so it is refused also when a clock
+    /// that was ahead has been set back. Signed documents are refused after that until the time has come to five minutes before
+    /// the one to which the clock had jumped, since those that were taken may have been forgotten. When the program was
+    /// restarted, those that carry the nonce of a [challenge](super::Gatekeeper::challenge) are taken at once.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Box::new(clock);
         self
@@ -207,12 +213,24 @@ impl Owner {
 
     /// Revokes a text, with all that were made from it. What was redeemed by them ends.
     ///
+    /// That is kept until a [`Caveat::Until`] of the text is over, and for good if it has none: about 70 bytes in the store.
+    ///
     /// # Errors
     ///
     /// If the text is none of this owner's, or the store fails.
     pub fn revoke(&self, text: &Sturdy) -> Result<(), Error> {
         let tags = self.verify(text)?;
-        tags.last().map_or(Ok(()), |tag| self.0.admissions.revoke(tag))
+        let Some(last) = tags.last() else { return Ok(()) };
+        // One that is unknown says nothing of the time.
+        let caveats = text.caveats().iter().filter_map(|text| text.parse::<Caveat>().ok());
+        match caveats.filter_map(|caveat| caveat.until()).min() {
+            Some(until) => {
+                let revocation =
+                    Revocation { tags: std::slice::from_ref(last), by: 0, end: counters::ending(until) };
+                Ok(self.0.admissions.revoke_link(&revocation)?)
+            }
+            None => self.0.admissions.revoke(last),
+        }
     }
 
     /// Makes a new key, for texts from now on. Those of former keys are still taken: see [`retire`](Self::retire).

@@ -32,13 +32,15 @@ pub enum Rule {
     Document,
     /// A link that is to be revoked is that of the invoker, or one below.
     Link,
-    /// The owner's store and restorer work.
+    /// The owner runs until a call whose result is kept has ended. Whether it was made is not known.
+    Interrupted,
+    /// The owner's store and restorer work. A result that could not be kept is refused by it to those who ask.
     Owner,
 }
 
 /// The reason why a text is not taken, for the log of its owner. It holds nothing of the text.
 ///
-/// As an [`Error`] it is the source, and says one word to a peer.
+/// As an [`Error`] it is the source, and says one word to a peer: `refused`. To who awaits a result it may say `interrupted`.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     rule: Rule,
@@ -83,8 +85,10 @@ impl std::error::Error for Refusal {}
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
+        // Who awaits a result may be told that none will come. Nothing else is told to whom something is refused.
+        let word = if refusal.rule == Rule::Interrupted { "interrupted" } else { "refused" };
         Self::new(ErrorKind::Refused, format!("a reference was refused: {refusal}"))
-            .with_public_message("refused")
+            .with_public_message(word)
             .with_source(refusal)
     }
 }

@@ -1,6 +1,6 @@
 //! Results that are kept for those to whom the maker of a call has delegated `await` on them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -98,47 +98,87 @@ impl Drop for Waits {
     }
 }
 
+/// The ways to wake those who watch a result, by its name.
+type Watched = Arc<Mutex<HashMap<String, Arc<Notify>>>>;
+
+/// One who watches a result.
+struct Watch {
+    name: String,
+    changed: Arc<Notify>,
+    all: Watched,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut all = lock(&self.all);
+        // The table's and this one: nobody else watches it.
+        if Arc::strong_count(&self.changed) == 2 {
+            all.remove(&self.name);
+        }
+    }
+}
+
+/// What this program knows of a call, beside what is in the store.
+enum Known {
+    Running,
+    /// The outcome could not be kept.
+    Lost(Error),
+}
+
+type Calls = HashMap<String, Known>;
+
 /// The calls whose results are kept, and whoever waits for them. What is kept of a call is in the store from its begin on: the
 /// seconds until which it is kept, and then its outcome.
 pub(super) struct Results {
     admissions: Arc<Admissions>,
-    /// The places of calls that run. Is held while a result is changed.
-    running: Mutex<HashSet<String>>,
+    /// The calls that run, and those whose outcome could not be kept, by their places. Is held while a result is changed.
+    calls: Mutex<Calls>,
     /// The numbers of those who wait, by branches and depths, and by links.
     waiting: Waiting,
-    changed: Notify,
+    watched: Watched,
     begun: AtomicU64,
 }
 
 impl Results {
     pub(super) fn new(admissions: Arc<Admissions>) -> Self {
-        let (running, waiting) = (Mutex::default(), Waiting::default());
-        Self { admissions, running, waiting, changed: Notify::new(), begun: AtomicU64::new(1) }
+        let (calls, waiting, watched) = (Mutex::default(), Waiting::default(), Watched::default());
+        Self { admissions, calls, waiting, watched, begun: AtomicU64::new(1) }
     }
 
-    /// Enters a call that is to be made, if there is room for its result, which is kept until `until`.
-    pub(super) fn begin(&self, place: &Place, until: SystemTime) -> Result<(), Refusal> {
-        let running = &mut lock(&self.running);
+    /// Enters a call that is to be made, if there is room for its result, which is kept until `until`. `check` says whether
+    /// its object is kept still.
+    pub(super) fn begin(
+        &self,
+        place: &Place,
+        until: SystemTime,
+        check: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let calls = &mut lock(&self.calls);
+        // Whoever forgets the object from now on waits, and finds the result; who has done so is found here.
+        check()?;
         if self.begun.fetch_add(1, Ordering::Relaxed) % SWEEP == 0 {
             let names = self.admissions.store.names(&place.of_object).map_err(Refusal::owner)?;
-            self.sweep(names, running).map_err(Refusal::owner)?;
+            self.sweep(names, calls).map_err(Refusal::owner)?;
         }
-        if !self.has_room(place, running).map_err(Refusal::owner)? {
+        if !self.has_room(place, calls).map_err(Refusal::owner)? {
             return Err(Rule::Quota.broken());
         }
         let kept = self.admissions.store.put(&place.name, &ending(until).to_be_bytes());
         kept.map_err(Refusal::owner)?;
-        running.insert(place.name.clone());
-        self.changed.notify_waiters();
+        calls.insert(place.name.clone(), Known::Running);
+        self.wake(&place.name);
         Ok(())
     }
 
     /// Keeps the outcome of a call.
     pub(super) fn end(&self, place: &Place, outcome: Result<Value, Error>) -> Result<(), Error> {
-        let running = &mut lock(&self.running);
-        running.remove(&place.name);
+        let calls = &mut lock(&self.calls);
+        calls.remove(&place.name);
         let kept = self.keep(place, outcome);
-        self.changed.notify_waiters();
+        if let Err(error) = &kept {
+            calls.insert(place.name.clone(), Known::Lost(error.clone()));
+        }
+        self.wake(&place.name);
         kept
     }
 
@@ -149,30 +189,45 @@ impl Results {
         store.put(&place.name, &[until, written(outcome)].concat())
     }
 
+    /// Wakes those who wait for one result, and nobody else.
+    fn wake(&self, name: &str) {
+        if let Some(changed) = lock(&self.watched).get(name) {
+            changed.notify_waiters();
+        }
+    }
+
+    fn watch(&self, name: &str) -> Watch {
+        let changed = lock(&self.watched).entry(name.to_owned()).or_default().clone();
+        Watch { name: name.to_owned(), changed, all: self.watched.clone() }
+    }
+
     /// Forgets the results of an object's calls.
     pub(super) fn forget(&self, object: &str) -> Result<(), Error> {
-        let (_running, store) = (lock(&self.running), &self.admissions.store);
-        store.names(&start(object))?.iter().try_for_each(|name| store.remove(name))
+        let (calls, store, start) = (&mut lock(&self.calls), &self.admissions.store, start(object));
+        calls.retain(|name, known| matches!(known, Known::Running) || !name.starts_with(&start));
+        store.names(&start)?.iter().try_for_each(|name| store.remove(name))
     }
 
     /// Checks that there is room for one more. If there is none, results that have expired go.
-    fn has_room(&self, place: &Place, running: &HashSet<String>) -> Result<bool, Error> {
+    fn has_room(&self, place: &Place, calls: &mut Calls) -> Result<bool, Error> {
         let is_full = |names: &[String]| {
             let of_holder = names.iter().filter(|name| name.starts_with(&place.of_holder));
             names.len() >= OF_DEPTH || of_holder.count() >= OF_HOLDER
         };
         let names = self.admissions.store.names(&place.of_depth)?;
-        Ok(!is_full(&names) || !is_full(&self.sweep(names, running)?))
+        Ok(!is_full(&names) || !is_full(&self.sweep(names, calls)?))
     }
 
     /// Forgets those of some results that have expired. Returns the names of the others.
-    fn sweep(&self, names: Vec<String>, running: &HashSet<String>) -> Result<Vec<String>, Error> {
+    fn sweep(&self, names: Vec<String>, calls: &mut Calls) -> Result<Vec<String>, Error> {
         let (store, mut left) = (&self.admissions.store, Vec::new());
         for name in names {
-            if running.contains(&name) || store.get(&name)?.is_some_and(|kept| self.is_kept(&kept)) {
+            let runs = matches!(calls.get(&name), Some(Known::Running));
+            if runs || store.get(&name)?.is_some_and(|kept| self.is_kept(&kept)) {
                 left.push(name);
             } else {
                 store.remove(&name)?;
+                calls.remove(&name);
             }
         }
         Ok(left)
@@ -185,13 +240,13 @@ impl Results {
 
     /// Waits for a result. A call that has not come is waited for as long as one that may come soon.
     pub(super) async fn get(&self, place: &Place) -> Result<Result<Value, Error>, Refusal> {
-        let begun = self.find(|| self.outcome(place));
+        let begun = self.find(place, || self.outcome(place));
         let Ok(begun) = timeout(WAIT, begun).await else {
             let late = "no call has come whose result this is, or the result has expired";
             return Ok(Err(Error::new(ErrorKind::Timeout, late)));
         };
         let _known = begun?;
-        let ended = self.find(|| match self.outcome(place)? {
+        let ended = self.find(place, || match self.outcome(place)? {
             Some(Outcome::Running) => Ok(None),
             Some(Outcome::Ended(outcome)) => Ok(Some(outcome)),
             None => Ok(Some(Err(Error::rejected("the result has expired")))),
@@ -214,10 +269,15 @@ impl Results {
         Ok(Waits { counted: [depth, by_link], all: self.waiting.clone() })
     }
 
-    /// Calls `look` after each change, until it has found something.
-    async fn find<T>(&self, look: impl Fn() -> Result<Option<T>, Refusal>) -> Result<T, Refusal> {
+    /// Calls `look` after each change of a result, until it has found something.
+    async fn find<T>(
+        &self,
+        place: &Place,
+        look: impl Fn() -> Result<Option<T>, Refusal>,
+    ) -> Result<T, Refusal> {
+        let watch = self.watch(&place.name);
         loop {
-            let changed = self.changed.notified();
+            let changed = watch.changed.notified();
             if let Some(found) = look()? {
                 return Ok(found);
             }
@@ -226,16 +286,15 @@ impl Results {
     }
 
     fn outcome(&self, place: &Place) -> Result<Option<Outcome>, Refusal> {
-        let running = lock(&self.running);
+        let calls = lock(&self.calls);
         let kept = self.admissions.store.get(&place.name).map_err(Refusal::owner)?;
         let Some(kept) = kept.filter(|kept| self.is_kept(kept)) else { return Ok(None) };
-        Ok(Some(match read(&kept[8..]).map_err(Refusal::owner)? {
-            Some(outcome) => Outcome::Ended(outcome),
-            None if running.contains(&place.name) => Outcome::Running,
-            None => Outcome::Ended(Err(Error::rejected(
-                "its owner was restarted while the call ran, or could not keep the result",
-            ))),
-        }))
+        match (read(&kept[8..]).map_err(Refusal::owner)?, calls.get(&place.name)) {
+            (Some(outcome), _) => Ok(Some(Outcome::Ended(outcome))),
+            (None, Some(Known::Running)) => Ok(Some(Outcome::Running)),
+            (None, Some(Known::Lost(why))) => Err(Refusal::owner(why.clone())),
+            (None, None) => Err(Rule::Interrupted.broken()),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! Revocations of links, which are kept until the links have ended.
+//! Revocations of links, which are kept until the links have ended, and of texts that end.
 
 use std::collections::BTreeSet;
 
 use super::mac::{Tag, hex};
 use super::refusal::{Refusal, Rule};
 use super::store::{Change, Store};
+use super::sweep::{self, REVOCATION as ENDING, Sweep, revocation as ending, rows};
 use crate::error::Error;
 
 /// The most links that the holder of one link can have revoked at a time.
@@ -31,14 +32,15 @@ pub(super) struct Revocation<'a> {
 
 impl Revocation<'_> {
     /// Keeps it, and forgets those of links below, which are as good as revoked. Nobody else does so meanwhile.
-    pub(super) fn keep(&self, store: &dyn Store, now: u64) -> Result<(), Refusal> {
+    pub(super) fn keep(&self, store: &dyn Store, sweep: &mut Sweep, now: u64) -> Result<(), Refusal> {
+        sweep.add(store, now)?;
         let path = path(self.tags);
         let mut gone = BTreeSet::new();
         for by in 0..LINKS {
             gone.extend(places(store, &format!("{by}/{path}/"))?);
         }
         if self.by > 0 {
-            self.make_room(store, now, &mut gone)?;
+            self.make_room(store, now, &gone)?;
         }
         let place = format!("{}/{path}", self.by);
         let end = end(store, &place)?.unwrap_or_default().max(self.end).to_be_bytes();
@@ -50,20 +52,16 @@ impl Revocation<'_> {
     }
 
     /// Checks that its holder may have another one revoked. If there are too many, those of links that have ended go.
-    fn make_room(&self, store: &dyn Store, now: u64, gone: &mut BTreeSet<String>) -> Result<(), Refusal> {
-        let [branch, own] = [1, self.by].map(|links| format!("{}/{}", self.by, path(&self.tags[..links])));
-        let mut kept = places(store, &branch)?;
-        kept.retain(|place| !gone.contains(place));
+    fn make_room(&self, store: &dyn Store, now: u64, gone: &BTreeSet<String>) -> Result<(), Refusal> {
+        let [branch, own] =
+            [1, self.by].map(|links| ending(&format!("{}/{}", self.by, path(&self.tags[..links]))));
+        let mut kept = store.names(&branch).map_err(Refusal::owner)?;
+        kept.retain(|name| name.strip_prefix(ENDING).is_none_or(|place| !gone.contains(place)));
         let is_full = |kept: &[String]| {
-            kept.len() >= OF_DEPTH || kept.iter().filter(|place| place.starts_with(&own)).count() >= OF_HOLDER
+            kept.len() >= OF_DEPTH || kept.iter().filter(|name| name.starts_with(&own)).count() >= OF_HOLDER
         };
         if is_full(&kept) {
-            for place in &kept {
-                if end(store, place)?.is_none_or(|end| end <= now) {
-                    gone.insert(place.clone());
-                }
-            }
-            kept.retain(|place| !gone.contains(place));
+            sweep::forget(store, &mut kept, now)?;
         }
         if is_full(&kept) { Err(Rule::Quota.broken()) } else { Ok(()) }
     }
@@ -71,7 +69,7 @@ impl Revocation<'_> {
 
 /// Returns how the names of a tag's revocations begin. The name of one for good, of a text, is no longer.
 pub(super) fn start(tag: &Tag) -> String {
-    format!("revoked/{}", hex(tag))
+    format!("{}{}", sweep::REVOKED, hex(tag))
 }
 
 fn path(tags: &[Tag]) -> String {
@@ -80,17 +78,11 @@ fn path(tags: &[Tag]) -> String {
 
 /// Returns the places that begin with `start`.
 fn places(store: &dyn Store, start: &str) -> Result<Vec<String>, Refusal> {
-    let names = store.names(&format!("ending/{start}")).map_err(Refusal::owner)?;
-    Ok(names.into_iter().filter_map(|name| Some(name.strip_prefix("ending/")?.to_owned())).collect())
-}
-
-/// Returns the names under which a revocation is kept.
-fn rows(place: &str) -> [String; 2] {
-    let tag = place.rsplit('/').next().unwrap_or_default();
-    [format!("ending/{place}"), format!("revoked/{tag}/{place}")]
+    let names = store.names(&ending(start)).map_err(Refusal::owner)?;
+    Ok(names.into_iter().filter_map(|name| Some(name.strip_prefix(ENDING)?.to_owned())).collect())
 }
 
 fn end(store: &dyn Store, place: &str) -> Result<Option<u64>, Refusal> {
-    let end: Result<_, Error> = store.get(&format!("ending/{place}"));
+    let end: Result<_, Error> = store.get(&ending(place));
     Ok(end.map_err(Refusal::owner)?.and_then(|end| end.try_into().ok()).map(u64::from_be_bytes))
 }

@@ -414,7 +414,8 @@ async fn an_owner_that_keeps_nothing_refuses_what_was_made_before_it() {
 }
 
 /// A store that is full at times.
-struct Full(MemoryStore, AtomicBool);
+#[derive(Default)]
+pub(super) struct Full(MemoryStore, pub(super) AtomicBool);
 
 impl Store for Full {
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, crate::Error> {
@@ -449,6 +450,46 @@ async fn an_invocation_of_which_nothing_can_be_kept_is_refused() {
     store.1.store(true, Relaxed);
     owner.invoke(&text).await.unwrap_err();
     assert_eq!(*lock(&refused), [Rule::Owner]);
+}
+
+#[tokio::test]
+async fn what_was_forgotten_while_nothing_could_be_kept_leaves_the_store_later() {
+    let store = Arc::new(Full::default());
+    let verifier = Verifier::new(key(1).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
+    let restore = |_: &Kept| Ok(NoteClient::new(Paper(vec![])).into());
+    let place = place_of(store.clone(), restore, |builder| builder.documents(verifier, key(1)));
+    let url = place.owner.url(place.owner.keep("note", b"").unwrap().object()).unwrap();
+    let office = Office { place, url };
+    let link = office.issue(&["erase"], None).await;
+    for (secs, full) in [(1000, false), (1400, true), (1400, false)] {
+        *lock(&office.place.now) = at(secs);
+        store.1.store(full, Relaxed);
+        let text = office.invocation(&link, 2, "erase").await;
+        assert_eq!(office.place.owner.invoke(&text).await.is_ok(), !full);
+    }
+    assert_eq!(store.names("taken/").unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn revocations_by_the_owner_end_with_their_links() {
+    let office = office();
+    let mut most = 0;
+    for link in 0..2000 {
+        *lock(&office.place.now) = at(1000 + u64::from(link));
+        revoke(&office, &[link], 0, 1010 + u64::from(link)).unwrap();
+        most = most.max(kept(&office));
+    }
+    // Ten or so have not ended.
+    assert!(most <= 256 + 11, "{most}");
+    // Those of holders whose branch nobody uses go as well.
+    for link in 0..600 {
+        revoke(&office, &[3000 + link, 1], 1, 3010).unwrap();
+    }
+    *lock(&office.place.now) = at(4000);
+    for link in 0..1200 {
+        revoke(&office, &[5000 + link], 0, 9000).unwrap();
+    }
+    assert_eq!(kept(&office), 1200);
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ fn place_with(store: Arc<MemoryStore>, with: impl FnOnce(OwnerBuilder) -> OwnerB
 }
 
 fn place_of(
-    store: Arc<MemoryStore>,
+    store: impl Store,
     restore: impl Fn(&Kept) -> Result<Cap, crate::Error> + Send + Sync + 'static,
     with: impl FnOnce(OwnerBuilder) -> OwnerBuilder,
 ) -> Place {
@@ -373,4 +373,76 @@ async fn another_credential_is_asked_about() {
         .unwrap();
     assert!(owner.redeem("Bearer x").await.is_ok());
     assert!(owner.redeem("Bearer y").await.is_err());
+}
+
+/// Counts what the store has below a name.
+fn rows(store: &MemoryStore, start: &str) -> usize {
+    store.names(start).unwrap().len()
+}
+
+#[tokio::test]
+async fn counters_of_texts_that_have_expired_are_forgotten_although_nobody_uses_these() {
+    let store = Arc::new(MemoryStore::default());
+    let place = place(store.clone());
+    let counted =
+        |secs| place.owner.keep("note", b"").unwrap().with(&Caveat::Until(at(secs)))?.with(&Caveat::Count(5));
+    let mut most = 0;
+    for secs in 0..2000 {
+        *lock(&place.now) = at(1000 + secs);
+        let text = counted(1010 + secs).unwrap();
+        place.redeem(&text).await.unwrap().erase().await.unwrap();
+        most = most.max(rows(&store, "count/"));
+    }
+    // Ten or so live at a time.
+    assert!(most <= 256 + 11, "{most}");
+}
+
+#[tokio::test]
+async fn revocations_of_texts_that_have_expired_are_forgotten() {
+    let store = Arc::new(MemoryStore::default());
+    let place = place(store.clone());
+    let mut most = 0;
+    for secs in 0..2000 {
+        *lock(&place.now) = at(1000 + secs);
+        let text = place.owner.keep("note", b"").unwrap().with(&Caveat::Until(at(1010 + secs))).unwrap();
+        place.owner.revoke(&text).unwrap();
+        assert_eq!(place.redeem(&text).await.unwrap_err(), Rule::Revoked);
+        most = most.max(rows(&store, "revoked/"));
+    }
+    assert!(most <= 256 + 11, "{most}");
+    // One that does not expire is kept.
+    let text = place.owner.keep("note", b"").unwrap();
+    place.owner.revoke(&text).unwrap();
+    *lock(&place.now) = at(1_000_000);
+    for secs in 0..600 {
+        let text = text.with(&Caveat::Until(at(2_000_000 + secs))).unwrap();
+        place.owner.revoke(&text).unwrap();
+    }
+    assert_eq!(place.redeem(&text).await.unwrap_err(), Rule::Revoked);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_makes_nothing_good_again() {
+    let store = Arc::new(MemoryStore::default());
+    let place = self::place(store.clone());
+    let text = place.owner.keep("note", b"").unwrap();
+    let gone = text.with(&Caveat::Until(at(2000))).unwrap();
+    let counted = gone.with(&Caveat::Count(1)).unwrap();
+    let note = place.redeem(&counted).await.unwrap();
+    note.erase().await.unwrap();
+    let revoked = gone.with(&Caveat::ReadOnly).unwrap();
+    place.owner.revoke(&revoked).unwrap();
+    *lock(&place.now) = at(3000);
+    // Its program begins anew, and forgets both.
+    let again = self::place(store.clone());
+    *lock(&again.now) = at(3000);
+    again.owner.revoke(&text.with(&Caveat::Until(at(4000))).unwrap()).unwrap();
+    assert_eq!((rows(&store, "count/"), rows(&store, "ending/")), (0, 1));
+    for place in [&place, &again] {
+        *lock(&place.now) = at(1500);
+        for text in [&revoked, &counted, &gone] {
+            assert_eq!(place.redeem(text).await.unwrap_err(), Rule::Expiry);
+        }
+    }
+    assert_eq!(note.erase().await.unwrap_err().kind(), ErrorKind::Refused);
 }

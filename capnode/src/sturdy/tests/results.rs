@@ -1,11 +1,15 @@
 //! Results that are kept for others.
 
+use std::future::Future as _;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
-use super::documents::{DAY, ORIGIN, key};
+use super::documents::{DAY, Full, ORIGIN, key};
 use super::*;
 use crate::signed::{Delegation, Invocation, Link, Signer as _, Verifier};
+use crate::sturdy::results as kept;
 use crate::value::Value;
 
 #[crate::interface(crate = crate)]
@@ -46,11 +50,16 @@ struct Office {
 
 impl Office {
     fn new(url: Option<String>, store: Arc<MemoryStore>) -> Self {
+        Self::over(url, store.clone(), store)
+    }
+
+    /// An owner over a store that may fail.
+    fn over(url: Option<String>, store: Arc<MemoryStore>, over: impl Store) -> Self {
         let verifier = Verifier::new(key(1).public_key(), ORIGIN, UNIX_EPOCH).unwrap();
         let may = Arc::new(Semaphore::new(0));
         let desk = may.clone();
         let restore = move |_: &Kept| Ok(WorkClient::new(Desk(desk.clone())).into());
-        let place = place_of(store.clone(), restore, |builder| builder.documents(verifier, key(1)));
+        let place = place_of(over, restore, |builder| builder.documents(verifier, key(1)));
         let url = url.unwrap_or_else(|| {
             let id = place.owner.keep("desk", b"").unwrap().object().to_owned();
             place.owner.url(&id).unwrap()
@@ -321,7 +330,8 @@ async fn a_result_survives_a_restart_and_a_call_that_runs_does_not() {
     let office = Office::new(Some(office.url.clone()), office.store.clone());
     assert_eq!(office.get(&done, 3).await.unwrap().as_str(), Some("done: this"));
     let error = office.get(&runs, 3).await.unwrap_err();
-    assert!(error.message().contains("restarted"), "{error}");
+    assert_eq!(error.public_message(), "interrupted");
+    assert_eq!(office.refused(), (Rule::Interrupted, None));
 }
 
 #[tokio::test]
@@ -351,4 +361,78 @@ async fn a_call_is_kept_for_those_who_may_be_given_it() {
     office.place.owner.keep_by(&call).await.unwrap_err();
     assert_eq!(office.refused(), (Rule::Document, Some(signed::Rule::Action)));
     assert!(office.store.names("result/").unwrap().is_empty());
+}
+
+/// A place of its own for a result of a call by the holder of a link.
+fn place_for(office: &Office, name: u8) -> kept::Place {
+    kept::Place::new(office.url.rsplit('/').next().unwrap(), &[], &[name; 32])
+}
+
+#[tokio::test]
+async fn no_result_is_kept_of_an_object_that_was_forgotten_meanwhile() {
+    let office = Office::new(None, Arc::default());
+    let (owner, place) = (&office.place.owner, place_for(&office, 1));
+    let object = office.url.rsplit('/').next().unwrap();
+    let begin = || owner.results().begin(&place, office.now() + DAY, || owner.kept(object).map(drop));
+    begin().unwrap();
+    owner.forget(object).unwrap();
+    assert_eq!(begin().unwrap_err().rule(), Rule::Object);
+    owner.results().end(&place, Ok(Value::from("late"))).unwrap();
+    assert!(office.store.names("result/").unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_result_that_could_not_be_kept_is_no_interrupted_one() {
+    let store = Arc::new(Full::default());
+    let office = Office::over(None, Arc::default(), store.clone());
+    let lost = office.keep("done", "it").await;
+    let get = office.get(&lost, 3);
+    let full = async {
+        while office.place.owner.live().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        store.1.store(true, Relaxed);
+        office.may.add_permits(1);
+    };
+    let (got, ()) = tokio::join!(get, full);
+    // Who waits is told one word; the owner is told twice, by the call and by who has asked.
+    let error = got.unwrap_err();
+    assert_eq!(error.public_message(), "refused");
+    assert!(error.message().contains("Owner: full"), "{error}");
+    assert_eq!([office.refused(), office.refused()], [(Rule::Owner, None); 2]);
+    store.1.store(false, Relaxed);
+    assert_eq!(office.get(&lost, 3).await.unwrap_err().kind(), ErrorKind::Refused);
+    // As long as there could have been one.
+    *lock(&office.place.now) += DAY;
+    office.keep("done", "that").await;
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_call_wakes_those_alone_who_wait_for_its_result() {
+    let office = Office::new(None, Arc::default());
+    let owner = &office.place.owner;
+    let places = [1, 2].map(|name| place_for(&office, name));
+    let mut waits = Vec::new();
+    for place in &places {
+        owner.results().begin(place, office.now() + DAY, || Ok(())).unwrap();
+        let (woken, mut wait) = (Arc::new(Woken::default()), Box::pin(owner.results().get(place)));
+        let waker = woken.clone().into();
+        assert!(wait.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        waits.push((woken, wait));
+    }
+    owner.results().end(&places[0], Ok(Value::from("one"))).unwrap();
+    let woken: Vec<_> = waits.iter().map(|(woken, _)| woken.0.load(Relaxed)).collect();
+    assert_eq!(woken, [1, 0]);
+    let (_, one) = waits.remove(0);
+    assert_eq!(one.await.unwrap().unwrap().as_str(), Some("one"));
 }
