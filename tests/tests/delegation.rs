@@ -1,4 +1,4 @@
-//! Signed references whose addresses come from others.
+//! Signed references and sturdy texts whose addresses come from others.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,8 +7,9 @@ use capnode::rustls::pki_types::PrivateKeyDer;
 use capnode::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use capnode::signed::{Delegation, Link, SecretKey, Signer as _, Verifier};
 use capnode::sturdy::{GatekeeperClient, MemoryStore, Owner, Signed};
-use capnode::{ErrorKind, Listener, Node, Reach};
+use capnode::{Client as _, Error, ErrorKind, Listener, Node, Reach};
 use rcgen::generate_simple_self_signed;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 #[capnode::interface]
 trait Note {
@@ -33,6 +34,7 @@ fn key(seed: u8) -> SecretKey {
 /// An owner at an address, with a certificate for `localhost`.
 struct Place {
     owner: Owner,
+    store: Arc<MemoryStore>,
     listener: Listener,
     trusting: Arc<ClientConfig>,
     url: String,
@@ -48,14 +50,15 @@ async fn place(address: &str) -> Place {
     let trusting = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
 
     let verifier = Verifier::new(key(1).public_key(), "https://localhost", SystemTime::now()).unwrap();
-    let owner = Owner::builder(MemoryStore::default(), |_| Ok(NoteClient::new(Paper).into()))
+    let store = Arc::<MemoryStore>::default();
+    let owner = Owner::builder(store.clone(), |_| Ok(NoteClient::new(Paper).into()))
         .documents(verifier, key(1))
         .open()
         .unwrap();
     let node = Node::builder().index(GatekeeperClient::new(owner.clone())).tls(Arc::new(serving)).build();
     let listener = node.listen(address).await.unwrap();
     let url = owner.url(owner.keep("note", b"").unwrap().object()).unwrap();
-    Place { owner, listener, trusting, url }
+    Place { owner, store, listener, trusting, url }
 }
 
 impl Place {
@@ -128,4 +131,66 @@ async fn an_address_that_the_owner_has_not_signed_is_not_used() {
     // The first that comes there is this one.
     let own = tokio::net::TcpStream::connect(there).await.unwrap();
     assert_eq!(stranger.accept().await.unwrap().1, own.local_addr().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_is_redeemed_by_its_first_address_that_is_safe() {
+    let place = place("wss://127.0.0.1:0").await;
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = plain.local_addr().unwrap();
+    let unsafe_ones = ["tcp", "ws", "https"].map(|scheme| format!("{scheme}://{there}"));
+    // The same owner, once it knows where it is.
+    let text = |addresses: &[String]| {
+        let builder = Owner::builder(place.store.clone(), |_| Err(Error::rejected("not here")));
+        let builder = addresses.iter().fold(builder, |builder, address| builder.address(address));
+        builder.open().unwrap().keep("note", b"").unwrap()
+    };
+    let reach = Reach::default().tls(place.trusting.clone());
+
+    let refused = reach.clone().private().redeem_text(&text(&unsafe_ones)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Refused);
+    let safe = place.listener.url().replace("127.0.0.1", "localhost");
+    let text = text(&[&unsafe_ones[..], &[safe]].concat());
+    // That is this machine.
+    assert_eq!(reach.redeem_text(&text).await.unwrap_err().kind(), ErrorKind::Connect);
+    let note = NoteClient::from_cap(reach.private().redeem_text(&text).await.unwrap());
+    assert_eq!(note.text().await.unwrap(), "milk");
+    // The first that comes there is this one.
+    let own = tokio::net::TcpStream::connect(there).await.unwrap();
+    assert_eq!(plain.accept().await.unwrap().1, own.local_addr().unwrap());
+}
+
+/// Answers each request with the way to another server.
+async fn sends_away(status: &'static str, to: String) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = tokio::io::BufReader::new(stream);
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.unwrap() > "\r\n".len() {
+                line.clear();
+            }
+            let answer = format!("HTTP/1.1 {status}\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_server_can_send_it_to_another_one() {
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let place = place("ws://127.0.0.1:0").await;
+        let own = place.listener.url();
+        let reach = Reach::default().owner(key(1).public_key()).private();
+        let (_, direct) = place.delegated(&own).await;
+        redeem(&reach, &direct).await.unwrap();
+        for scheme in ["ws", "http"] {
+            let away = sends_away(status, own.replace("ws", scheme)).await;
+            let (_, carols) = place.delegated(&away).await;
+            let error = redeem(&reach, &carols).await.unwrap_err();
+            assert!(error.message().ends_with(&format!("the server answered {status}")), "{error}");
+        }
+    }
 }

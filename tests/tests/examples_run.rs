@@ -71,15 +71,27 @@ given up: changed my mind
 #[tokio::test]
 async fn the_example_delegation_prints_what_it_should() {
     let expected = "\
-bob has passed on his link, and is gone
-carol reads: What we eat
+bob has passed on his link and a promise, and is gone
+carol reads by tcp: What we eat
 carol clears: `Board.clear` is refused: it is not among what may be called here
+carol reads by wss: What we eat
+carol clears: `Board.clear` is refused: it is not among what may be called here
+decided: soup
+carol redeems: done
+and once more: refused
 the owner is back
-an old invocation: refused
-carol reads: What we eat
+and once more: refused
+carol reads by tcp: What we eat
+decided: soup
+carol reads by wss: What we eat
+decided: soup
 the owner takes back bob's link: revoked
 carol reads: the owner has ended it
 carol redeems: refused
+carol asks: refused
+carol reads: the owner has ended it
+carol redeems: refused
+carol asks: refused
 ";
     assert_eq!(printed("delegation").await, expected);
 }

@@ -5,17 +5,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde::de::DeserializeOwned;
-
 use super::Node;
+use crate::cap::Cap;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::interface::client::Client;
 use crate::signed::{Link, PublicKey, Signer, Verifier};
-use crate::sturdy::Signed;
+use crate::sturdy::{GatekeeperClient, Signed, Sturdy};
 use crate::transport::Address;
 
-/// Says what a program connects to for a signed reference. Who made that may have been a stranger, and has named the addresses.
+/// Says what a program connects to for a signed reference or a sturdy text. Who made that may have been a stranger, and has named the
+/// addresses.
 ///
 /// By default it connects only to public addresses, by `wss://`, to the host of the target, whose certificate has to be
 /// trusted. Whoever answers has to reach the owner: a program in between can pass the owner's nonce on, and then has what
@@ -73,8 +73,7 @@ impl Reach {
     ///
     /// # Errors
     ///
-    /// With [`ErrorKind::Refused`], if the owner is another or none of its addresses may be reached; otherwise that of the last
-    /// address, and those of [`Signed::redeem`].
+    /// Those of [`connect`](Self::connect) and [`Signed::redeem`].
     pub async fn redeem<C: Client>(
         &self,
         signed: &Signed<C>,
@@ -82,52 +81,71 @@ impl Reach {
         now: SystemTime,
     ) -> Result<C, Error> {
         self.in_time(async {
-            let connection = self.connect(signed.link(), now).await?;
-            signed.redeem(&connection.index(), signer, now).await
+            let gatekeeper = self.gatekeeper(signed.link(), now).await?;
+            signed.redeem(&gatekeeper, signer, now).await
         })
         .await
     }
 
-    /// Waits at the first of the owner's addresses that can be reached and may be for the result of a call: see
-    /// [`Signed::result`]. [`time`](Self::time) is for connecting; the call may take longer.
+    /// Connects to the first of the owner's addresses that can be reached and may be. Returns the gatekeeper there, which has not
+    /// proved yet that it is the owner's: what [`Signed`] does with it begins with that.
     ///
     /// # Errors
     ///
-    /// Those of [`redeem`](Self::redeem) and [`Signed::result`].
-    pub async fn result<T: DeserializeOwned>(
-        &self,
-        signed: &Signed<T>,
-        signer: &impl Signer,
-        now: SystemTime,
-    ) -> Result<T, Error> {
-        let connection = self.in_time(self.connect(signed.link(), now)).await?;
-        signed.result(&connection.index(), signer, now).await
+    /// With [`ErrorKind::Refused`], if the owner is another or none of its addresses may be reached; with [`ErrorKind::Timeout`],
+    /// if it takes too long; otherwise that of the last address.
+    pub async fn connect(&self, link: &Link, now: SystemTime) -> Result<GatekeeperClient, Error> {
+        self.in_time(self.gatekeeper(link, now)).await
+    }
+
+    /// Connects to the first address of a sturdy text that can be reached and may be, and redeems the text there. Such a text
+    /// names no owner and no host: any `wss://` will do, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect) and [`Sturdy::redeem`].
+    pub async fn redeem_text(&self, text: &Sturdy) -> Result<Cap, Error> {
+        self.in_time(async {
+            let is_safe = |address: &Address| matches!(address, Address::Ws { tls: true, .. });
+            Ok(text.redeem(&self.first(text.addresses(), is_safe).await?).await?)
+        })
+        .await
     }
 
     async fn in_time<T>(&self, all: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late =
-            |_| Error::new(ErrorKind::Timeout, "the reference was not redeemed in time: see `Reach::time`");
+        let late = |_| {
+            let time = self.time;
+            Error::new(ErrorKind::Timeout, format!("it has taken more than {time:?}: see `Reach::time`"))
+        };
         crate::runtime::timeout(self.time, all).await.map_err(late)?
     }
 
-    async fn connect(&self, link: &Link, now: SystemTime) -> Result<Connection, Error> {
+    async fn gatekeeper(&self, link: &Link, now: SystemTime) -> Result<GatekeeperClient, Error> {
         if let Some(owner) = self.owner {
             self.check_owner(link, owner, now)?;
         }
+        self.first(link.endpoints(), |address| self.allows(link, address)).await
+    }
+
+    /// Connects to the first address that is allowed and can be reached.
+    async fn first(
+        &self,
+        addresses: &[String],
+        allows: impl Fn(&Address) -> bool,
+    ) -> Result<GatekeeperClient, Error> {
         let mut last = Error::new(
             ErrorKind::Refused,
-            "none of the owner's addresses may be reached: `Reach::owner` allows other hosts and transports, and \
-             `Reach::private` private networks",
+            "none of the owner's addresses may be reached: of a signed reference, `Reach::owner` allows other hosts and transports",
         );
-        for url in link.endpoints() {
-            if !url.parse().is_ok_and(|address| self.allows(link, &address)) {
+        for url in addresses {
+            if !url.parse().is_ok_and(|address| allows(&address)) {
                 continue;
             }
             let connect = Node::empty().connect(url).public_only(!self.private);
             #[cfg(feature = "tls")]
             let connect = if let Some(config) = &self.tls { connect.tls(config.clone()) } else { connect };
             match connect.await {
-                Ok(connection) => return Ok(connection),
+                Ok(connection) => return Ok(Connection::index(&connection)),
                 Err(error) => last = error,
             }
         }
