@@ -7,7 +7,13 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
 import { createInterface } from "node:readline";
+import { newWebSocketRpcSession } from "capnweb";
+import { WebSocket, WebSocketServer } from "ws";
 import { launch } from "./chromium.mjs";
+import { Greeter } from "./site/greeter.mjs";
+
+// Node 20 has none.
+globalThis.WebSocket ??= WebSocket;
 
 const here = import.meta.dirname;
 const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
@@ -129,6 +135,31 @@ test("a tab that sleeps keeps its connection: the browser answers the server's p
   assert.equal(await other.evaluate(async () => await window.held.hello("page")), "Hello, page");
   assert.equal(ended, undefined);
   await other.close();
+});
+
+// Serves npm's capnweb on a WebSocket that reads nothing until it is told.
+const serveLate = async () => {
+  const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  let connected;
+  server.on("connection", (socket) => {
+    newWebSocketRpcSession(socket, new Greeter());
+    socket.pause();
+    connected = socket;
+  });
+  await once(server, "listening");
+  return { url: `ws://127.0.0.1:${server.address().port}`, read: () => connected.resume(), close: () => server.close() };
+};
+
+test("a page sends no more than its browser can hold", { timeout: 120_000 }, async () => {
+  const late = await serveLate();
+  const other = await open();
+  await other.exposeFunction("read", late.read);
+  const [calls, bytes] = [200, 128 << 10];
+  const [most, answer] = await other.evaluate((values) => window.tests.floods(...values), [late.url, calls, bytes]);
+  assert.ok(most < 2 << 20, `the browser held ${most} bytes`);
+  assert.equal(answer, "Hi, flood");
+  await other.close();
+  late.close();
 });
 
 test("what is no origin is refused", async () => {

@@ -3,14 +3,13 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::StreamExt as _;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, EventTarget, MessageEvent, MessagePort, Url, Window, Worker};
 
-use super::channel::{Arrivals, Channel, Message, channel, within};
+use super::channel::{Arrivals, Channel, Departures, channel, within};
 use super::clone::{to_text, to_value};
 use crate::error::{Error, ErrorKind, Fate};
 use crate::limits::Limits;
@@ -141,7 +140,7 @@ impl Place {
     }
 
     /// Moves messages until either side ends.
-    async fn carry(self, arrivals: Arrivals, mut departures: UnboundedReceiver<Message>) {
+    async fn carry(self, arrivals: Arrivals, mut departures: Departures) {
         let Place { hears, is_from_peer, post, start, close } = self;
         let is_from_peer: Rc<dyn Fn(&MessageEvent) -> bool> = is_from_peer.into();
         let hears_strings = Rc::new(Cell::new(false));
@@ -179,11 +178,15 @@ impl Place {
             let _always = hears.add_event_listener_with_callback(event, listener);
         }
         start();
-        while let Some(Message::Frame(text)) = departures.next().await {
+        let post_text = |text: &String| {
             // Only a frame of Cap'n Web is an array.
             let as_string = hears_strings.get() || !text.starts_with('[');
-            let message = if as_string { Ok(JsValue::from_str(&text)) } else { to_value(&text) };
-            if message.and_then(|message| post(&message)).is_err() {
+            let message = if as_string { Ok(JsValue::from_str(text)) } else { to_value(text) };
+            message.and_then(|message| post(&message)).is_ok()
+        };
+        // A port does not tell how much waits in it.
+        while let Some(batch) = departures.batches.next().await {
+            if !batch.iter().all(post_text) {
                 break;
             }
         }

@@ -88,6 +88,31 @@ window.tests = {
   },
   qCallsSocket: async (url) => qTalk(Connection(new WebSocket(url), undefined)),
   callsSocket: async (url) => lines(await rust.call_socket(url)),
+  // Calls a server that does not read until it is told by `read`, which this page does when the library has found the browser
+  // to hold bytes five times in succession, or all is sent. Returns how many bytes that were at most, and the last answer.
+  floods: async (url, calls, bytes) => {
+    const { prototype } = WebSocket;
+    const [{ send }, held] = [prototype, Object.getOwnPropertyDescriptor(prototype, "bufferedAmount")];
+    let most = 0, looks = 0, sent = 0;
+    const waits = new Promise((resolve) => {
+      prototype.send = function (message) {
+        send.call(this, message);
+        [most, looks, sent] = [Math.max(most, held.get.call(this)), 0, sent + 1];
+        if (sent >= calls) resolve();
+      };
+      Object.defineProperty(prototype, "bufferedAmount", {
+        get() {
+          const amount = held.get.call(this);
+          if (amount > 0 && ++looks === 5) resolve();
+          return amount;
+        },
+      });
+    });
+    const answer = rust.flood(url, calls, bytes);
+    await waits;
+    await window.read();
+    return [most, await answer];
+  },
   // Holds a connection.
   holds: async (url) => {
     window.held = newWebSocketRpcSession(url);

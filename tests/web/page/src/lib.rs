@@ -56,6 +56,20 @@ pub async fn call_late(port: JsValue, milliseconds: u32) -> Result<String, JsVal
     Ok(late.await.map_or_else(|error| error.to_string(), |answer| answer))
 }
 
+/// Makes calls of a number of bytes at a socket, each once the ones before are written, and returns the answer of one more.
+#[wasm_bindgen]
+pub async fn flood(url: String, calls: u32, bytes: usize) -> Result<String, JsValue> {
+    let channel = web::socket(&url).await.map_err(thrown)?;
+    let connection: Connection =
+        Node::builder().dialect(Dialect::CapnWeb).build().connect_over(channel).await.map_err(thrown)?;
+    let greeter: GreeterClient = connection.index();
+    for _ in 0..calls {
+        greeter.hello("x".repeat(bytes)).send().map_err(thrown)?;
+        connection.flush().await.map_err(thrown)?;
+    }
+    greeter.hello("flood".to_owned()).await.map_err(|error| JsValue::from_str(&error.to_string()))
+}
+
 /// Returns how often greeters of this program have greeted.
 #[wasm_bindgen]
 pub fn greeted() -> u32 {
