@@ -26,6 +26,7 @@ macro_rules! links {
 [semantics]: crate::guide::semantics
 [missing]: crate::guide::semantics#calls-that-ask-for-what-is-not-there
 [exposing]: crate::guide::exposing
+[permissions]: crate::guide::permissions
 [peers]: crate::guide::peers
 [from-javascript]: crate::guide::from_javascript
 [differences]: crate::guide::from_javascript#what-is-different-and-why
@@ -100,6 +101,10 @@ pub mod semantics {}
 #[doc = links!()]
 #[doc = include_str!("../docs/exposing.md")]
 pub mod exposing {}
+
+#[doc = links!()]
+#[doc = include_str!("../docs/permissions.md")]
+pub mod permissions {}
 
 #[doc = links!()]
 #[doc = include_str!("../docs/peers.md")]

@@ -98,6 +98,7 @@
 //! [seeing what happens](guide::observing), [testing](guide::testing),
 //! [coming back after a disconnect](guide::reconnecting), and [disconnects, cycles and shutdown](guide::lifetime).
 //! For reference there are the [exact rules](guide::semantics), [exposing a node to strangers](guide::exposing),
+//! [what each permission promises](guide::permissions),
 //! [peers of Cap'n Web](guide::peers), and [coming from Capnode and Q-Connection](guide::from_javascript).
 //!
 //! # Peers

@@ -16,7 +16,7 @@ pub(super) const REVOCATION: &str = "ending/";
 pub(super) const REVOKED: &str = "revoked/";
 
 /// Says when to look through all: at the first that is added by this program, and then when as many were added as were left
-/// the last time. So what has expired is never more than what has not, by more than the fewest, and a look costs each that is
+/// the last time. So there are never more than twice those that were left, and the fewest, and all looks together cost each that is
 /// added about two reads.
 #[derive(Default)]
 pub(super) struct Sweep {

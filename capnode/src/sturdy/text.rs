@@ -105,13 +105,17 @@ impl Sturdy {
     /// Returns the tags of the secrets of all texts that this one was made from, and its own, if the secret belongs to the
     /// rest.
     pub(super) fn verify(&self, key: &Secret) -> Result<Vec<Tag>, Refusal> {
-        let mut secret = self.first(key);
-        let mut tags = vec![tag(&secret)];
+        let mut secrets = Vec::with_capacity(1 + self.caveats.len());
+        let mut last = self.first(key);
         for caveat in &self.caveats {
-            secret = next(&secret, caveat);
-            tags.push(tag(&secret));
+            let narrower = next(&last, caveat);
+            secrets.push(std::mem::replace(&mut last, narrower));
         }
-        if is_same(&secret, &self.secret) { Ok(tags) } else { Err(Rule::Mac.broken()) }
+        if !is_same(&last, &self.secret) {
+            return Err(Rule::Mac.broken());
+        }
+        secrets.push(last);
+        Ok(secrets.iter().map(tag).collect())
     }
 
     fn first(&self, key: &Secret) -> Secret {

@@ -301,8 +301,14 @@ fn a_link_expires_in_time() {
     assert_eq!(of_seat(expires("2024-10-04T01:00:00+01:00")), Some(Rule::Time));
     assert_eq!(of_seat(|document, _| set(document, "expires", None)), Some(Rule::Shape));
 
-    let longer = verifier().longest(10 * DAY);
-    let refusal = longer.take(&invocation(), None, noon(), |_| false).unwrap_err();
+    // The owner may say otherwise, both ways.
+    let year = Delegation::new(bob().public_key(), noon() + 365 * DAY).actions(["say"]);
+    let year = now(year.issue(ROOM, &alice(), noon())).unwrap();
+    let text = invoke(year.tree().clone(), &bob(), ROOM);
+    assert_eq!(rule(&text), Some(Rule::Expiry));
+    verifier().longest(365 * DAY).take(&text, None, noon(), |_| false).unwrap();
+    let shorter = verifier().longest(10 * DAY);
+    let refusal = shorter.take(&invocation(), None, noon(), |_| false).unwrap_err();
     assert_eq!(refusal.rule(), Rule::Expiry);
     // At the moment itself it is over.
     let late = now(Invocation::new("say", ORIGIN).sign(&seat(), &carol(), noon() + DAY)).unwrap();
@@ -579,6 +585,34 @@ fn an_invocation_is_taken_once_while_it_can_be_taken() {
     assert_eq!(take(&text, noon() + 301 * SECOND), Err(Rule::Time));
     // By now it is forgotten, although the clock is set back.
     assert_eq!(take(&text, noon() + 290 * SECOND), Err(Rule::Time));
+}
+
+/// A proof type that takes what two look at at a time.
+struct Together(std::sync::Barrier);
+
+impl ProofType for Together {
+    fn cryptosuite(&self) -> &str {
+        "together"
+    }
+
+    fn verify(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), Refusal> {
+        self.0.wait();
+        Ok(())
+    }
+}
+
+#[test]
+fn of_two_who_hand_an_invocation_in_at_a_time_one_has_it_taken() {
+    let together = |_: &mut Members, proof: &mut Members| set(proof, "cryptosuite", json("\"together\""));
+    let whole = Tree::parse(&invocation()).unwrap();
+    let text = forge(&whole, &carol(), together).canonical();
+    // Both are past the first look at what was taken when either goes on.
+    let verifier = verifier().proof_type(Together(std::sync::Barrier::new(2)));
+    let take = || verifier.take(&text, None, noon(), |_| false).map(drop).map_err(|refusal| refusal.rule());
+    let mut both =
+        std::thread::scope(|scope| [(); 2].map(|()| scope.spawn(take)).map(|one| one.join().unwrap()));
+    both.sort_by_key(Result::is_err);
+    assert_eq!(both, [Ok(()), Err(Rule::Replay)]);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::revoked::Revocation;
 use super::*;
-use crate::signed::{self, Delegation, Invocation, Link, SecretKey, Signer as _, Verifier};
+use crate::signed::{self, Delegation, Invocation, Link, LinkName, SecretKey, Signer as _, Verifier};
+use crate::sturdy::documents;
 
 pub(super) const ORIGIN: &str = "https://node.example";
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -295,6 +296,26 @@ async fn a_link_of_which_another_of_the_name_ends_earlier_stays_revoked() {
     let mut tag = [0; 32];
     tag[3] = 3;
     assert!(office.place.owner.admissions().is_revoked(&tag).unwrap());
+}
+
+#[test]
+fn a_link_is_revoked_and_counted_by_its_delegator_and_its_id() {
+    let name = |delegator: &str, id: &str| LinkName { delegator: delegator.to_owned(), id: id.to_owned() };
+    let of = |delegator, id, caveat| documents::tag(&name(delegator, id), caveat);
+    let all = [
+        of("did:key:a", "urn:1", None),
+        // One of the same id, which another has made.
+        of("did:key:b", "urn:1", None),
+        of("did:key:a", "urn:2", None),
+        // The same bytes, of another length each.
+        of("did:key:au", "rn:1", None),
+        of("did:key:a", "urn:1", Some(0)),
+        of("did:key:a", "urn:1", Some(1)),
+        of("did:key:a", "urn:10", None),
+    ];
+    let different: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(different.len(), all.len());
+    assert_eq!(of("did:key:a", "urn:1", None), all[0]);
 }
 
 #[tokio::test]

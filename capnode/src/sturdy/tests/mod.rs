@@ -151,6 +151,52 @@ async fn the_secret_is_told_by_reveal_alone() {
     assert!(!told.contains(&secret) && text.reveal().contains(&secret), "{told}");
 }
 
+#[test]
+fn a_secret_is_the_chain_of_hashes_that_version_1_says() {
+    // Computed by another program: HMAC-SHA256, each part behind its length in eight bytes, the domain as the first.
+    let secret = "81ec99ba954d716e9506c20e91d02c9491447da7897cf403431f5f1b142380f6";
+    let text = format!(
+        "capnode:1/0011223344556677/00112233445566778899aabbccddeeff/8899aabbccddeeff/read-only/count=3/{secret}\
+         ?at=wss://node.example/rpc"
+    );
+    let text: Sturdy = text.parse().unwrap();
+    let key = mac::Secret::new(std::array::from_fn(|at| at as u8));
+    let tags = text.verify(&key).unwrap();
+    let tag = "1c292c7b99aae9d07d15d7a93fb021e0c2da76a12059432db663f1af76b05d47";
+    assert_eq!((tags.len(), mac::hex(&tags[2])), (3, tag.to_owned()));
+}
+
+#[tokio::test]
+async fn a_peer_is_told_one_word_whatever_rule_is_broken() {
+    let place = place(Arc::default());
+    let node = crate::Node::new(GatekeeperClient::new(place.owner.clone()));
+    let (here, there) = crate::transport::pair();
+    let (served, gatekeeper) = tokio::join!(node.serve(there), crate::connect_over::<GatekeeperClient>(here));
+    let (_served, gatekeeper) = (served.unwrap(), gatekeeper.unwrap());
+    let (text, forgotten) = (place.owner.keep("note", b"").unwrap(), place.owner.keep("note", b"").unwrap());
+    let revoked = text.with(&Caveat::ReadOnly).unwrap();
+    place.owner.revoke(&revoked).unwrap();
+    place.owner.forget(forgotten.object()).unwrap();
+    let over = text.with(&Caveat::Until(at(999))).unwrap().reveal();
+    let wrong = text.reveal().replace(&mac::hex(&*text_secret(&text)), &"0".repeat(64));
+    let key = text.reveal().replacen(text.key(), &"0".repeat(16), 1);
+    let texts = [
+        (revoked.reveal().to_string(), Rule::Revoked),
+        (forgotten.reveal().to_string(), Rule::Object),
+        (over.to_string(), Rule::Expiry),
+        (wrong, Rule::Mac),
+        (key, Rule::Key),
+        ("capnode:1/".to_owned(), Rule::Shape),
+        ("{}".to_owned(), Rule::Shape),
+        (format!("capnode:{}", "a".repeat(4096)), Rule::Size),
+    ];
+    for (text, rule) in texts {
+        let told = gatekeeper.redeem(&text).await.unwrap_err();
+        assert_eq!(told.as_error().unwrap().message(), "refused");
+        assert_eq!(lock(&place.refused).pop(), Some((rule, None)), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn methods_and_read_only_hold() {
     let place = place(Arc::default());
