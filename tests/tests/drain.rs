@@ -336,6 +336,8 @@ async fn drain_under_load(address: &str, deadline: Duration) {
     let mut callers = Vec::new();
     for connection in 0..4u64 {
         let ledger: LedgerClient = capnode::connect(&listener.url()).await.unwrap();
+        // From then on both sides know of each other what they are.
+        ledger.note(u64::MAX - connection).await.unwrap();
         for caller in 0..16 {
             let ledger = ledger.clone();
             callers.push(tokio::spawn(async move {

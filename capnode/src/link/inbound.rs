@@ -144,8 +144,7 @@ impl Link {
             Some((answer, cap))
         });
         let Some((answer, target)) = admitted else { return false };
-        // No call begins in a session that has ended.
-        if !self.ended.load(Ordering::SeqCst) {
+        if self.begins_calls() {
             let _hosted = HostGuard::new(Some(self.clone()));
             let limits = Unfolding { frame: self.write_limit(), ..self.unfolding };
             let started = make_call(target, name, args, limits, &self.context, self.edge()).start_unawaited();
@@ -228,8 +227,7 @@ impl Link {
         match work {
             None => {}
             Some(Work::Answer(caller, answer)) => self.deliver(caller, answer),
-            // No call begins in a session that has ended.
-            Some(_) if self.ended.load(Ordering::SeqCst) => {}
+            Some(_) if !self.begins_calls() => {}
             Some(Work::Run(call)) => self.start(call),
             Some(Work::Write(call)) => match WriteEnd::called(&call.expression) {
                 Some(end) => {
@@ -240,6 +238,13 @@ impl Link {
             },
             Some(Work::Refuse(call, error)) => self.refuse(call, error),
         }
+    }
+
+    /// Returns `true` if a call that was taken in begins: not in a session that has ended since. One that has drained has told
+    /// its peer that it runs this one.
+    #[inline]
+    fn begins_calls(&self) -> bool {
+        !self.ended.load(Ordering::SeqCst) || self.draining.load(Ordering::SeqCst)
     }
 
     /// Answers a call that has not begun with an error.

@@ -207,7 +207,8 @@ impl Node {
     /// waited for only by a running call that reads it. A peer in Capnode or Q-Connection reads by calls, which are refused
     /// now, so its streams end with the drain.
     ///
-    /// Peers that are this library are told at once: see [`Connection::peer_draining`]. While the node waits, a further call
+    /// Peers that are this library are told at once: see [`Connection::peer_draining`]. One whose first message has not been read by
+    /// the deadline is not known to be: of its calls nobody says that they have not run. While the node waits, a further call
     /// is answered with an error whose property `code` is `ESHUTDOWN`. It has not run: a caller of this library gets
     /// [`Fate::NotSent`](crate::Fate::NotSent), also if the connection ends before the answer. Streams of running calls go
     /// on, and so do the calls that handlers make. At the deadline, calls that wait for [room](crate::Limits::running_calls)
