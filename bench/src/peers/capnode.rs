@@ -27,7 +27,7 @@ pub trait Item {
     async fn next(&self) -> ItemClient;
 }
 
-struct Server;
+pub struct Server;
 
 impl Service for Server {
     async fn add(&self, a: u32, b: u32) -> u32 {

@@ -1,7 +1,7 @@
 //! The compared libraries.
 
 mod baseline;
-mod capnode;
+pub mod capnode;
 mod capnp_rpc;
 mod jsonrpsee;
 mod remoc;
@@ -108,6 +108,7 @@ pub fn supports(peer: &Info, scenario: Scenario) -> bool {
         | Scenario::Single { .. }
         | Scenario::Apart { .. } => peer.kind != Kind::JavaScript,
         Scenario::Allocations { local: true } | Scenario::Local => matches!(peer.id, "capnode" | "capnp-rpc"),
+        Scenario::Redeem { .. } | Scenario::Verify { .. } => peer.id == "capnode",
         Scenario::JsClient { .. } => matches!(peer.id, "capnode-ws" | "capnweb"),
         Scenario::Calls { .. } | Scenario::Records | Scenario::Chain => true,
     }

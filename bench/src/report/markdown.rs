@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Outcome, Report};
 use crate::peers::{Info, Kind};
+use crate::scenarios::redeem::By;
 use crate::scenarios::{STEPS, Scenario};
 
 /// A row of a table.
@@ -117,6 +118,16 @@ const JS_ROWS: &[Row] = &[
 
 const BATCH_ROWS: &[Row] = &[row("calls/s", &[Scenario::Batch], Show::Value)];
 
+const REDEEM_ROWS: &[Row] = &[
+    row("a sturdy text", &[Scenario::Redeem { by: By::Text }], Show::Value),
+    row("an invocation by one link", &[Scenario::Redeem { by: By::Links(1) }], Show::Value),
+    row("by three links", &[Scenario::Redeem { by: By::Links(3) }], Show::Value),
+    row("a sturdy text, without a wire", &[Scenario::Verify { by: By::Text }], Show::Value),
+    row("one with another secret, which is refused", &[Scenario::Verify { by: By::WrongText }], Show::Value),
+    row("an invocation by one link, only verified", &[Scenario::Verify { by: By::Links(1) }], Show::Value),
+    row("by three links, only verified", &[Scenario::Verify { by: By::Links(3) }], Show::Value),
+];
+
 const GROWTH_ROWS: &[Row] = &[
     row("10 references held", &[Scenario::Held { objects: 10 }], Show::Value),
     row("1,000", &[Scenario::Held { objects: 1_000 }], Show::Value),
@@ -148,6 +159,10 @@ pub fn whole(report: &Report) -> String {
     section(
         "Ten calls in one HTTP request (tonic: ten calls at once, each of which is one)",
         table(report, BATCH_ROWS.iter(), all),
+    );
+    section(
+        "Microseconds in which a reference is redeemed, one after another",
+        table(report, REDEEM_ROWS.iter(), all),
     );
     section("Microseconds a call, one after another, as things grow", table(report, GROWTH_ROWS.iter(), all));
     section("How far the repetitions were apart, least to most", table(report, spreads.iter(), one_of_ours));

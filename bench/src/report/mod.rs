@@ -124,6 +124,8 @@ pub fn unit(scenario: Scenario) -> &'static str {
         Scenario::Local => "ns",
         Scenario::Allocations { .. } => "allocations",
         Scenario::Connect
+        | Scenario::Redeem { .. }
+        | Scenario::Verify { .. }
         | Scenario::Held { .. }
         | Scenario::Connections { .. }
         | Scenario::BesideStream

@@ -3,6 +3,7 @@
 
 mod connections;
 pub mod objects;
+pub mod redeem;
 mod streams;
 mod throughput;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use self::redeem::By;
 use crate::measure::Measurement;
 use crate::peer::Peer;
 use crate::runtime;
@@ -54,6 +56,10 @@ pub enum Scenario {
     Connections { count: u32 },
     /// Calls of an object in the same program.
     Local,
+    /// A live reference that is had for a text or an invocation.
+    Redeem { by: By },
+    /// What the owner does for one without a wire: a text is redeemed, an invocation verified.
+    Verify { by: By },
     /// Allocations that a call takes on both sides: 64 at a time, or of an object in the same program.
     Allocations { local: bool },
     /// Calls of the JavaScript client to a server in a process of its own.
@@ -85,6 +91,13 @@ impl Scenario {
         Self::Chain,
         Self::Connect,
         Self::Local,
+        Self::Redeem { by: By::Text },
+        Self::Redeem { by: By::Links(1) },
+        Self::Redeem { by: By::Links(3) },
+        Self::Verify { by: By::Text },
+        Self::Verify { by: By::WrongText },
+        Self::Verify { by: By::Links(1) },
+        Self::Verify { by: By::Links(3) },
         Self::Allocations { local: false },
         Self::Allocations { local: true },
         Self::JsClient { in_flight: 1 },
@@ -118,6 +131,8 @@ impl Scenario {
             Self::Held { objects } => format!("held-{objects}"),
             Self::Connections { count } => format!("connections-{count}"),
             Self::Local => "local".to_owned(),
+            Self::Redeem { by } => format!("redeem-{}", by.id()),
+            Self::Verify { by } => format!("verify-{}", by.id()),
             Self::Allocations { local: false } => "allocations".to_owned(),
             Self::Allocations { local: true } => "allocations-local".to_owned(),
             Self::JsClient { in_flight } => format!("js-client-{in_flight}"),
@@ -163,6 +178,8 @@ pub async fn run<P: Peer>(scenario: Scenario, time: Duration) -> Measurement {
             streams::beside(&clients, &connect::<P>(address).await, streams::MANY, time).await
         }
         Scenario::Local => throughput::local(&P::local().await, time).await,
+        Scenario::Redeem { by } => redeem::over_a_wire(by, time).await,
+        Scenario::Verify { by } => redeem::by_the_owner(by, time).await,
         Scenario::Allocations { local } => {
             let measured = if local {
                 throughput::local(&P::local().await, time).await
