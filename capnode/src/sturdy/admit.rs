@@ -218,7 +218,7 @@ impl Admissions {
                 }
             };
         }
-        if counters.is_empty() { guard } else { guard.and(self.counts(counters)) }
+        if counters.is_empty() { guard } else { guard.and(self.counts(id, counters)) }
     }
 
     fn expires(self: &Arc<Self>, end: SystemTime) -> Guard {
@@ -229,12 +229,16 @@ impl Admissions {
         })
     }
 
-    fn counts(self: &Arc<Self>, counters: Vec<(Counter, u64, Option<Duration>)>) -> Guard {
+    fn counts(self: &Arc<Self>, id: u64, counters: Vec<(Counter, u64, Option<Duration>)>) -> Guard {
         let this = Arc::downgrade(self);
         policy::authorize(move |_| {
             let this = this.upgrade().ok_or_else(|| refusal("the owner is gone"))?;
             let now = (this.clock)();
             let sweep = &mut lock(&this.changing);
+            // Whoever forgets the object takes its references first, and then its counters: none comes after that.
+            if !lock(&this.held).held.contains_key(&id) {
+                return Err(refusal("the owner has ended it"));
+            }
             // The narrowest first: if it refuses, the wider ones have lost nothing.
             for (counter, most, period) in counters.iter().rev() {
                 if !counter.count((&*this.store, sweep), *most, *period, now)? {

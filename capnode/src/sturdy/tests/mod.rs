@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
@@ -195,6 +196,69 @@ async fn a_peer_is_told_one_word_whatever_rule_is_broken() {
         assert_eq!(told.as_error().unwrap().message(), "refused");
         assert_eq!(lock(&place.refused).pop(), Some((rule, None)), "{text}");
     }
+}
+
+/// A store that counts how often it is asked.
+#[derive(Default)]
+struct Asked(MemoryStore, AtomicUsize);
+
+impl Store for Asked {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, crate::Error> {
+        self.1.fetch_add(1, Relaxed);
+        self.0.get(name)
+    }
+
+    fn write(&self, changes: &[Change<'_>]) -> Result<(), crate::Error> {
+        self.1.fetch_add(1, Relaxed);
+        self.0.write(changes)
+    }
+
+    fn names(&self, start: &str) -> Result<Vec<String>, crate::Error> {
+        self.1.fetch_add(1, Relaxed);
+        self.0.names(start)
+    }
+}
+
+#[tokio::test]
+async fn the_store_is_not_asked_about_a_text_that_nobody_was_given() {
+    let store = Arc::new(Asked::default());
+    let restore = |_: &Kept| Ok(NoteClient::new(Paper(vec![])).into());
+    let place = place_of(store.clone(), restore, |builder| builder);
+    let text = place.owner.keep("note", b"").unwrap().with(&Caveat::ReadOnly).unwrap();
+    let before = store.1.load(Relaxed);
+    let wrong = text.reveal().replace(&mac::hex(&*text_secret(&text)), &"0".repeat(64));
+    let wider = text.reveal().replace("/read-only", "");
+    let key = text.reveal().replacen(text.key(), &"0".repeat(16), 1);
+    for text in [wrong, wider, key, "capnode:1/".to_owned()] {
+        place.owner.redeem(&text).await.unwrap_err();
+    }
+    assert_eq!(store.1.load(Relaxed), before);
+    place.redeem(&text).await.unwrap();
+    assert!(store.1.load(Relaxed) > before);
+}
+
+#[tokio::test]
+async fn a_call_that_is_asked_about_while_its_object_is_forgotten_leaves_no_counter() {
+    let store = Arc::new(MemoryStore::default());
+    let owner: Arc<Mutex<Option<(Owner, String)>>> = Arc::default();
+    let forgets = owner.clone();
+    // The time is asked for between the caveats.
+    let clock = move || {
+        let forgotten = lock(&forgets).take();
+        if let Some((owner, object)) = forgotten {
+            owner.forget(&object).unwrap();
+        }
+        at(1000)
+    };
+    let restore = |_: &Kept| Ok(NoteClient::new(Paper(vec![])).into());
+    let place = place_of(store.clone(), restore, |builder| builder.clock(clock));
+    let text = place.owner.keep("note", b"").unwrap();
+    let counted = text.with(&Caveat::Until(at(2000))).and_then(|text| text.with(&Caveat::Count(5))).unwrap();
+    let note = place.redeem(&counted).await.unwrap();
+    *lock(&owner) = Some((place.owner.clone(), text.object().to_owned()));
+    note.erase().await.unwrap_err();
+    assert!(lock(&owner).is_none());
+    assert_eq!(rows(&store, "count/"), 0);
 }
 
 #[tokio::test]
