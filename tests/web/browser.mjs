@@ -92,6 +92,23 @@ test("the end of a page's connection is that of the worker's", async () => {
   assert.match(await run("endsWithWorker"), /closed|ended|released/);
 });
 
+for (const [what, reason] of [
+  ["blob", /class/],
+  ["image", /class/],
+  ["rectangle", /class/],
+  ["module", /class/],
+  ["map", /class/],
+  ["cycle", /contains itself/],
+  ["depth", /more levels/],
+  ["integer", /longer than/],
+]) {
+  test(`a message with a ${what} ends its connection, and no other`, async () => {
+    const [ended, said] = await run("endsBy", what);
+    assert.match(ended, reason);
+    assert.equal(said, "Hello, page");
+  });
+}
+
 test("only the window and the origin that were named are heard", async () => {
   assert.equal(await run("hears", other, other, "stranger"), 1);
   assert.equal(await run("hears", other, ours, "stranger"), 0);

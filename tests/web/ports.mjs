@@ -92,16 +92,104 @@ test("a call that is not answered in time fails", async () => {
   assert.match(await page.call_late(port2, 20), /no answer within 20ms/);
 });
 
-for (const [what, message, reason] of [
-  ["contains itself", (() => { const cycle = []; cycle.push(cycle); return cycle; })(), /contains itself/],
-  ["has a class", new Map(), /class/],
-  ["is no message", 7, /./],
+// Posts a call of `echo` with a value as an argument, as no package would, and returns the message of the answer.
+const ask = async (port, value) => {
+  const answered = new Promise((resolve) => port.once("message", resolve));
+  port.postMessage(["push", ["pipeline", 0, ["echo"], [value]]]);
+  port.postMessage(["pull", 1]);
+  return answered;
+};
+
+for (const [what, value, back] of [
+  ["an object of a class, of which a port keeps the fields", new (class Point { x = 1; })(), { x: 1 }],
+  ["a getter, which a port reads", { get x() { return [[2]]; } }, { x: [[2]] }],
+  ["an array with a hole", [[1, , 3]], [[1, ["undefined"], 3]]],
+  ["a large integer", { n: 2n ** 100n }, { n: ["bigint", String(2n ** 100n)] }],
+  ["shared memory", ["bytes", new Uint8Array(new SharedArrayBuffer(3))], ["bytes", "AAAA"]],
+  ["half a character, which is none in Rust", "\ud800", "\ufffd"],
 ]) {
-  test(`a message that ${what} ends the connection`, async () => {
+  test(`a port takes ${what}`, async () => {
     const { port1, port2 } = new MessageChannel();
     const ended = page.serve(port2);
-    port1.postMessage(message);
+    assert.deepEqual(await ask(port1, value), ["resolve", 1, back]);
+    port1.postMessage(null);
+    await ended;
+  });
+}
+
+test("what a port cannot clone is not sent, and the connection goes on", async () => {
+  const { port1, port2 } = new MessageChannel();
+  page.serve(port2);
+  const detached = new Uint8Array(3);
+  structuredClone(detached.buffer, { transfer: [detached.buffer] });
+  for (const value of [() => 1, Symbol("s"), new WeakMap(), { get x() { throw new RangeError("no"); } }, detached]) {
+    assert.throws(() => port1.postMessage(["push", ["pipeline", 0, ["echo"], [value]]]));
+  }
+  assert.deepEqual(await ask(port1, 5), ["resolve", 1, 5]);
+  port1.postMessage(null);
+});
+
+test("a record of a type that no language has is ignored", async () => {
+  const { port1, port2 } = new MessageChannel();
+  const ended = page.serve(port2);
+  port1.postMessage({ type: "ready" });
+  port1.postMessage(null);
+  assert.match(await ended, /closed|ended|released/);
+});
+
+test("bytes go both ways between Rust and npm's capnweb", async () => {
+  const { port1, port2 } = new MessageChannel();
+  let heard;
+  newMessagePortRpcSession(port1, new (class extends RpcTarget { echo(value) { heard = value; return value; } })());
+  const bytes = Uint8Array.from({ length: 1000 }, (_, at) => at);
+  assert.deepEqual(await page.echo_bytes(port2, bytes), bytes);
+  assert.ok(heard instanceof Uint8Array);
+  assert.deepEqual(plain(heard), plain(bytes));
+});
+
+const nested = (levels) => {
+  let value = [];
+  for (let level = 1; level < levels; level++) value = [value];
+  return value;
+};
+const cycle = {};
+cycle.inner = [[cycle]];
+const { port1: sent } = new MessageChannel();
+const argument = (value) => ["push", ["pipeline", 0, ["echo"], [value]]];
+for (const [what, message, reason, transfer] of [
+  ["contains itself", (() => { const cycle = []; cycle.push(cycle); return cycle; })(), /contains itself/],
+  ["has an argument that contains itself", argument(cycle), /contains itself/],
+  ["has 1,000 levels", argument(nested(1_000)), /more levels/],
+  ["has a class", new Map(), /class/],
+  ["has a map", argument(new Map([[1, 2]])), /class/],
+  ["has a set", argument(new Set([1])), /class/],
+  ["has an expression", argument(/x/), /class/],
+  ["has an error", argument(new Error("x")), /class/],
+  ["has a string object", argument(Object("x")), /class/],
+  ["has memory", argument(new ArrayBuffer(3)), /class/],
+  ["has other numbers than bytes", argument(new Float64Array(3)), /class/],
+  ["has memory that it gives away", argument(new ArrayBuffer(3)), /class/, (message) => [message[1][3][0]]],
+  ["has a port", argument(sent), /class/, () => [sent]],
+  ["has a stream", argument(new ReadableStream()), /class/, (message) => [message[1][3][0]]],
+  ["is an array of four thousand million holes", new Array(2 ** 32 - 1), /longer than/],
+  ["has too many bytes", argument(["bytes", new Uint8Array(32 << 20)]), /longer than/],
+  ["has too large an integer", argument(1n << (1n << 24n)), /longer than/],
+  ["has too long a key", argument({ ["k".repeat(32 << 20)]: 1 }), /longer than/],
+  ["is no message", 7, /./],
+  ["is nothing", undefined, /./],
+  ["is a date", new Date(0), /./],
+  ["is a large integer", 5n, /./],
+  ["is text of another program", "ready", /./],
+]) {
+  test(`a message that ${what} ends the connection, and no other`, { timeout: 60_000 }, async () => {
+    const [{ port1, port2 }, other] = [new MessageChannel(), new MessageChannel()];
+    const [ended, otherEnded] = [page.serve(port2), page.serve(other.port2)];
+    const greeter = newMessagePortRpcSession(other.port1);
+    port1.postMessage(message, transfer?.(message) ?? []);
     assert.match(await ended, reason);
     port1.close();
+    assert.equal(await greeter.hello("npm"), "Hello, npm");
+    greeter[Symbol.dispose]();
+    await otherEnded;
   });
 }

@@ -7,12 +7,14 @@ use base64_simd::STANDARD_NO_PAD;
 use js_sys::{Array, BigInt, Date, JSON, JsString, Object, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
+use crate::limits::Limits;
 use crate::transport::ReceiveError;
 
 /// The most levels of a message. The peer counts its values' to 256, and an array of a value is two arrays here.
 const LEVELS: usize = 600;
 
-/// Returns the value that a message's text says.
+/// Returns the value that a message's text says. Bytes stay text in it, which every version of `capnweb` takes: which
+/// `["bytes", ".."]` is bytes, and which two strings of a path or of a list, is known only to what reads the whole grammar.
 pub(super) fn to_value(text: &str) -> Result<JsValue, JsValue> {
     JSON::parse(text)
 }
@@ -95,10 +97,10 @@ fn write(
         push_json(&if time.is_nan() { JsValue::NULL } else { time.into() }, text)?;
         text.push(']');
     } else if let Some(integer) = value.dyn_ref::<BigInt>() {
-        let digits = integer.to_string(10).map_err(|_| invalid("an integer without digits"))?;
-        check(text.len().saturating_add(digits.length() as usize), limit)?;
+        let digits = digits(integer)?;
+        check(text.len().saturating_add(digits.len()), limit)?;
         text.push_str(r#"["bigint",""#);
-        text.push_str(&String::from(digits));
+        text.push_str(&digits);
         text.push_str(r#""]"#);
     } else if let Some(object) = value.dyn_ref::<Object>().filter(|object| is_plain(object)) {
         text.push('{');
@@ -107,6 +109,17 @@ fn write(
         return Err(invalid("an object of a class that no message has"));
     }
     Ok(())
+}
+
+/// Returns the decimal digits of an integer. Those of a large one would take minutes, and its hexadecimal ones, which are fewer,
+/// no time.
+fn digits(integer: &BigInt) -> Result<String, ReceiveError> {
+    let limit = Limits::default().bigint_chars;
+    let to_text = |radix| integer.to_string(radix).map_err(|_| invalid("an integer without digits"));
+    if to_text(16)?.length() as usize > limit {
+        return Err(ReceiveError::TooLong(format!("a big integer is longer than {limit} characters")));
+    }
+    Ok(String::from(to_text(10)?))
 }
 
 /// Returns `true` for an object of no class.

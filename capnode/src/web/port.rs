@@ -62,7 +62,9 @@ impl Port for DedicatedWorkerGlobalScope {
 ///
 /// A frame of Cap'n Web is a value that the port clones, and `null` is the end, as with `capnweb`. One of the other dialects
 /// is a string. A peer that sends strings gets strings. A message of more than [`frame_bytes`](Limits::frame_bytes) of the
-/// default limits ends the connection.
+/// default limits ends the connection, and so does an integer of more than their [`bigint_chars`](Limits::bigint_chars), a
+/// value that contains itself, or one of a class that no message has. Bytes arrive as an `Uint8Array`, and leave as
+/// `["bytes", ".."]` in base64, which `capnweb` reads on a port too.
 ///
 /// The end of the connection closes a message port, and lets a worker run.
 ///

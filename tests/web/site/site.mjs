@@ -86,6 +86,25 @@ window.tests = {
     Connection(port1, qGreeter());
     return lines(await rust.call(port2, "q"));
   },
+  // What becomes of a connection over a port to a message of what only a browser has, and what another says thereafter.
+  endsBy: async (what) => {
+    const values = {
+      blob: () => new Blob(["x"]),
+      image: () => new ImageData(1, 1),
+      rectangle: () => new DOMRect(),
+      module: () => new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])),
+      cycle: () => { const cycle = {}; return Object.assign(cycle, { inner: [[cycle]] }); },
+      depth: () => { let value = []; for (let level = 0; level < 1_000; level++) value = [value]; return value; },
+      integer: () => 1n << (1n << 24n),
+      map: () => new Map(),
+    };
+    const [{ port1, port2 }, other] = [new MessageChannel(), new MessageChannel()];
+    const ended = rust.serve(port2);
+    rust.serve(other.port2);
+    const greeter = newMessagePortRpcSession(other.port1);
+    port1.postMessage(["push", ["pipeline", 0, ["hello"], [values[what]()]]]);
+    return [await ended, await greeter.hello("page")];
+  },
   qCallsSocket: async (url) => qTalk(Connection(new WebSocket(url), undefined)),
   callsSocket: async (url) => lines(await rust.call_socket(url)),
   // Calls a server that does not read until it is told by `read`, which this page does when the library has found the browser

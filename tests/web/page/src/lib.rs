@@ -1,6 +1,6 @@
 //! A program in a page or worker, which serves and calls over ports, workers and windows.
 
-use capnode::{Connection, Dialect, Error, Node, web};
+use capnode::{Connection, Dialect, Error, Node, Value, web};
 use greeter::{GreeterClient, Here};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -45,6 +45,17 @@ pub async fn call_window(window: Window, origin: String, dialect: Option<String>
 #[wasm_bindgen]
 pub async fn call_socket(url: String) -> Result<String, JsValue> {
     talk(web::socket(&url).await.map_err(thrown)?, None).await.map_err(thrown)
+}
+
+/// Has the greeter behind a port echo bytes.
+#[wasm_bindgen]
+pub async fn echo_bytes(port: JsValue, bytes: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+    let greeter: GreeterClient = capnode::connect_over(over(port)).await.map_err(thrown)?;
+    match greeter.echo(Value::Bytes(bytes.into())).await {
+        Ok(Value::Bytes(bytes)) => Ok(bytes.to_vec()),
+        Ok(other) => Err(JsValue::from_str(&format!("{other:?} is not bytes"))),
+        Err(error) => Err(JsValue::from_str(&error.to_string())),
+    }
 }
 
 /// Returns the error of a call of a port with a limit of time.
