@@ -58,7 +58,8 @@ use syn::{Item, ItemTrait};
 ///
 /// * **The trait**, with every `async fn` written out as a method that returns a future which is
 ///   `Send`, and with the supertraits `Send`, `Sync` and `'static`. An `impl` is an ordinary one and
-///   writes `async fn`. Methods may have default bodies, which an `impl` may leave out.
+///   writes `async fn`. Methods may have default bodies, which an `impl` may leave out. In WebAssembly without atomics there
+///   are no threads, and neither a future nor an object need be `Send` or `Sync`.
 /// * **A client**, named after the trait: `ChatClient`. It is a reference to a local or remote object. It is cheap to
 ///   clone, equals other clients of the same object, and serializes, so that it can be an argument, a result, or
 ///   anywhere inside one. It has the trait's methods, each of which returns a `Call`: await it, pipeline on it, or send

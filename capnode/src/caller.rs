@@ -1,11 +1,13 @@
 //! The facts about a peer that go with each of its calls.
 
 use std::any::Any;
+use std::marker;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::panics::Contained;
 use crate::sync::{Mutex, lock};
+use crate::threads::{Send, Staying, Sync};
 
 /// The facts about a peer that its transport has brought.
 #[derive(Default)]
@@ -29,7 +31,7 @@ pub struct Caller(Arc<Known>);
 #[derive(Default)]
 struct Known {
     peer: PeerInfo,
-    attached: Mutex<Vec<Contained<Arc<dyn Any + Send + Sync>>>>,
+    attached: Mutex<Vec<Contained<Box<dyn Any + marker::Send + marker::Sync>>>>,
 }
 
 impl Caller {
@@ -93,10 +95,12 @@ impl Caller {
     /// its type.
     #[cfg(feature = "host")]
     pub fn attach<T: Any + Send + Sync>(&self, value: T) {
-        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
+        let value = Box::new(Staying::new(Arc::new(value)));
         let before = {
             let mut attached = lock(&self.0.attached);
-            let at = attached.iter().position(|other| other.get().is_some_and(|other| other.is::<T>()));
+            let at = attached
+                .iter()
+                .position(|other| other.get().is_some_and(|other| other.is::<Staying<Arc<T>>>()));
             let before = at.map(|at| attached.swap_remove(at));
             attached.push(Contained::new(value));
             before
@@ -107,9 +111,8 @@ impl Caller {
     /// Returns the value of type `T` that was [attached](Self::attach).
     pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let attached = lock(&self.0.attached);
-        let found = attached.iter().filter_map(Contained::get).find(|value| value.is::<T>()).cloned();
-        drop(attached);
-        found?.downcast().ok()
+        let found = attached.iter().filter_map(Contained::get).find_map(|value| value.downcast_ref());
+        found.map(|value: &Staying<Arc<T>>| value.with(Arc::clone))
     }
 }
 

@@ -226,6 +226,7 @@ mod table;
 pub mod testing;
 mod text_pool;
 mod thin_vec;
+mod threads;
 #[cfg(feature = "host")]
 pub mod transport;
 #[cfg(feature = "ws")]

@@ -6,7 +6,7 @@ pub use core::convert::From;
 pub use core::fmt::{Debug, Formatter, Result as FmtResult};
 pub use core::future::Future;
 pub use core::hash::{Hash, Hasher};
-pub use core::marker::{PhantomData, Send, Sync};
+pub use core::marker::PhantomData;
 pub use core::ops::Deref;
 pub use core::result::Result;
 pub use std::sync::Arc;
@@ -27,6 +27,7 @@ pub use crate::interface::into_reader::reader;
 pub use crate::interface::{
     AnInterface, Invocation, IsResult, Ordinary, cast, promise, serialize, serve, supertrait,
 };
+pub use crate::threads::{Send, Sync};
 #[cfg(feature = "describe")]
 pub use core::option::Option::{self, None, Some};
 #[cfg(feature = "describe")]

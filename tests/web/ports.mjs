@@ -5,11 +5,13 @@ import { MessageChannel } from "node:worker_threads";
 import { test } from "node:test";
 import { RpcTarget, newMessagePortRpcSession, newWebSocketRpcSession } from "capnweb";
 import { WebSocket, WebSocketServer } from "ws";
+import * as listener from "./pkg/listener.js";
 import * as page from "./pkg/page.js";
 
 // Node 20 has none.
 globalThis.WebSocket ??= WebSocket;
 page.initSync({ module: readFileSync(new URL("pkg/page_bg.wasm", import.meta.url)) });
+listener.initSync({ module: readFileSync(new URL("pkg/listener_bg.wasm", import.meta.url)) });
 
 class Greeter extends RpcTarget {
   constructor(greeting = "Hi") { super(); this.greeting = greeting; }
@@ -59,6 +61,23 @@ test("npm's capnweb calls Rust", async () => {
   }
   greeter[Symbol.dispose]();
   await ended;
+});
+
+test("what stays on the thread is kept while Rust waits", async () => {
+  const { port1, port2 } = new MessageChannel();
+  const ended = listener.serve(port2, async (line) => line.toUpperCase());
+  const ear = newMessagePortRpcSession(port1);
+  assert.deepEqual(await Promise.all([ear.hear("one"), ear.hear("two")]), ["ONE", "TWO"]);
+  const lines = [];
+  const reader = (await ear.heard()).getReader();
+  for (let read; !(read = await reader.read()).done;) lines.push(read.value);
+  assert.deepEqual(lines, ["one", "two"]);
+  const count = await ear.counter();
+  assert.equal(await count(), 2);
+  assert.equal(await ear.hear("three"), "THREE");
+  assert.equal(await count(), 3);
+  ear[Symbol.dispose]();
+  assert.equal(await ended, "hear hear heard counter  hear  1 1");
 });
 
 test("Rust calls npm's capnweb over a WebSocket", async () => {

@@ -1,14 +1,16 @@
 //! Callbacks for a reference that stops working.
 
 use std::fmt;
+use std::marker;
 use std::sync::Arc;
 
 use crate::error::Error;
 use crate::panics::catch_and_log;
 use crate::sweep::Sweep;
 use crate::sync::{Mutex, lock};
+use crate::threads::{Send, Staying};
 
-type BrokenCallback = Box<dyn FnOnce(Error) + Send>;
+type BrokenCallback = Box<dyn FnOnce(Error) + marker::Send>;
 pub(crate) type BrokenSlot = Arc<Mutex<Option<Registered>>>;
 
 /// A registered callback.
@@ -22,7 +24,7 @@ pub(crate) struct Registered {
 /// makes it.
 pub(super) fn relay(
     slot: &BrokenSlot,
-    change: impl FnOnce(Error) -> Error + Send + 'static,
+    change: impl FnOnce(Error) -> Error + marker::Send + 'static,
     watch: impl FnOnce(&BrokenSlot),
 ) {
     let to = Arc::downgrade(slot);
@@ -79,6 +81,12 @@ pub struct OnBroken(BrokenSlot);
 impl OnBroken {
     /// Makes a guard for `callback`. Its slot has to be registered with whatever can break.
     pub(crate) fn watching(callback: impl FnOnce(Error) + Send + 'static) -> Self {
+        let mut once = Staying::new(Some(callback));
+        let callback = move |error| {
+            if let Some(callback) = once.with_mut(Option::take) {
+                callback(error);
+            }
+        };
         Self(Arc::new(Mutex::new(Some(Registered { callback: Box::new(callback), relays: Vec::new() }))))
     }
 

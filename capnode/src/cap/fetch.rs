@@ -37,7 +37,7 @@ impl Body {
 
     /// Returns the read end.
     pub(crate) fn end(&self) -> Option<Arc<ReadEnd>> {
-        self.0.local()
+        self.0.own()
     }
 }
 

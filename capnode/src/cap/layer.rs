@@ -9,7 +9,7 @@ use super::edge::Edge;
 use super::line::{Gate, Line, enter, hold};
 use super::meter::{Counted, Meter};
 use super::policy::{
-    CallInfo, Decision, Direction, Policy, around, ask, is_idle, meter_of, panicked, tell_outcome,
+    AnyPolicy, CallInfo, Decision, Direction, around, ask, is_idle, meter_of, panicked, tell_outcome,
 };
 use super::promise::{Asked, Holder, Promise};
 use super::request::Request;
@@ -23,7 +23,7 @@ use crate::sync::{Mutex, lock};
 
 /// The policy of one connection, and the calls that it holds back.
 pub(crate) struct Layer {
-    policy: Arc<dyn Policy>,
+    policy: Arc<AnyPolicy>,
     /// The references on which a call waits for its decision.
     held: Mutex<HashMap<(ObjectId, bool), Weak<Held>>>,
     /// The number of these, and of those about to be there. Read without the lock.
@@ -90,7 +90,7 @@ impl Way {
 }
 
 impl Layer {
-    pub(crate) fn new(policy: Arc<dyn Policy>) -> Arc<Self> {
+    pub(crate) fn new(policy: Arc<AnyPolicy>) -> Arc<Self> {
         Arc::new(Self { policy, held: Mutex::default(), count: AtomicUsize::new(0) })
     }
 

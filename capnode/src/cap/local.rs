@@ -1,7 +1,8 @@
 //! References to objects of this program.
 
 use std::any::Any;
-use std::sync::{Arc, Weak};
+use std::marker;
+use std::sync::Arc;
 
 use super::broken::BrokenSlot;
 use super::interface::Interface;
@@ -16,20 +17,21 @@ use crate::message::{Path, Payload, Slot};
 use crate::panics::{Contained, catch_and_log};
 use crate::session::ObjectId;
 use crate::thin_vec::ThinVec;
+use crate::threads::{Object, Send, Sync, WeakObject, downgrade, object_of};
 
 /// An object, and how requests are made of it. Dropping the last share in the object drops the object, which runs user
 /// code.
 #[derive(Clone)]
 pub(crate) struct Local {
     /// The share in the object; `None` once it is taken.
-    object: Option<Arc<dyn Any + Send + Sync>>,
+    object: Option<Object>,
     pub(super) target: &'static dyn RequestTarget,
 }
 
 /// A [`Local`] without a share in the object.
 #[derive(Clone)]
 pub(super) struct WeakLocal {
-    object: Option<Weak<dyn Any + Send + Sync>>,
+    object: Option<WeakObject>,
     target: &'static dyn RequestTarget,
 }
 
@@ -51,7 +53,7 @@ impl Drop for Local {
 }
 
 impl Local {
-    fn drop_share(object: Arc<dyn Any + Send + Sync>) {
+    fn drop_share(object: Object) {
         // Only the last share drops the object. The object or its content may be a link of a long chain.
         if Arc::strong_count(&object) == 1 {
             depth::drop_iteratively(Contained::new(object));
@@ -62,7 +64,7 @@ impl Local {
 }
 
 /// Serves requests for one kind of object: the part that is the same for all objects of the kind.
-pub(crate) trait RequestTarget: Send + Sync {
+pub(crate) trait RequestTarget: marker::Send + marker::Sync {
     /// The interface it answers to, if it is no function or value.
     fn interface(&self) -> Option<&'static Interface> {
         None
@@ -112,21 +114,21 @@ pub(crate) trait RequestTarget: Send + Sync {
 }
 
 impl Local {
-    pub(crate) fn new(object: Arc<dyn Any + Send + Sync>, target: &'static dyn RequestTarget) -> Self {
+    pub(crate) fn new(object: Object, target: &'static dyn RequestTarget) -> Self {
         Self { object: Some(object), target }
     }
 
-    /// Returns the object, if it is a `T`.
-    pub(crate) fn downcast<T: Any + Send + Sync>(mut self) -> Option<Arc<T>> {
-        self.take_object()
-    }
-
-    /// Takes out the object, if it is a `T`.
-    pub(crate) fn take_object<T: Any + Send + Sync>(&mut self) -> Option<Arc<T>> {
+    /// Returns the object, if it is the library's own and a `T`.
+    pub(crate) fn downcast<T: Any + marker::Send + marker::Sync>(mut self) -> Option<Arc<T>> {
         self.object.take()?.downcast().ok()
     }
 
-    /// Returns the object, if it is a `T`, without another share in it.
+    /// Takes out the object, if it is the program's and a `T`.
+    pub(crate) fn take_object<T: Any + Send + Sync>(&mut self) -> Option<Arc<T>> {
+        object_of(self.object.take()?)
+    }
+
+    /// Returns the object, if it is the library's own and a `T`, without another share in it.
     #[cfg(feature = "describe")]
     pub(crate) fn peek<T: Any>(&self) -> Option<&T> {
         self.object.as_deref()?.downcast_ref()
@@ -138,7 +140,7 @@ impl Local {
     }
 
     pub(super) fn downgrade(&self) -> WeakLocal {
-        let object = self.object.as_ref().map(Arc::downgrade);
+        let object = self.object.as_ref().map(downgrade);
         WeakLocal { object, target: self.target }
     }
 

@@ -17,7 +17,7 @@ use super::line::{Gate, Line, enter, hold};
 use super::local::{Local, RequestTarget};
 use super::payload::{LivePayload, PayloadRef, flatten};
 use super::policy::{
-    CallInfo, Decision, Direction, Policy, Waiting, around, ask, refusal, tell, tell_outcome,
+    AnyPolicy, CallInfo, Decision, Direction, Policy, Waiting, around, ask, refusal, tell, tell_outcome,
 };
 use super::promise::{Asked, Holder, Promise};
 use super::property::PropertyRef;
@@ -33,10 +33,11 @@ use crate::runtime::Instant;
 use crate::session::ObjectId;
 use crate::sweep::Sweep;
 use crate::sync::{Mutex, lock};
+use crate::threads::Staying;
 
 /// The border of a membrane.
 pub(crate) struct Border {
-    policy: Box<dyn Policy>,
+    policy: Box<AnyPolicy>,
     state: Mutex<BorderState>,
 }
 
@@ -85,7 +86,7 @@ pub(super) struct Wrapper {
 }
 
 impl Border {
-    pub(crate) fn new(policy: Box<dyn Policy>) -> Arc<Self> {
+    pub(crate) fn new(policy: Box<AnyPolicy>) -> Arc<Self> {
         Arc::new(Self { policy, state: Mutex::default() })
     }
 
@@ -165,7 +166,7 @@ impl Border {
             let back = if getter { PropertyRef::getter(of, path) } else { of.at_path(path) };
             return Some(back.with_kind(cap.1));
         }
-        let wrapper = cap.local::<Wrapper>()?;
+        let wrapper = cap.own::<Wrapper>()?;
         if !Arc::ptr_eq(&wrapper.border, self) || wrapper.side != to {
             return None;
         }
@@ -667,7 +668,7 @@ pub struct Membrane(Arc<Border>);
 impl Membrane {
     /// Creates a membrane with a policy.
     pub fn new(policy: impl Policy) -> Self {
-        Self(Border::new(Box::new(policy)))
+        Self(Border::new(Box::new(Staying::new(policy))))
     }
 
     /// Returns the stand-in for a reference of the inside.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::marker;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
@@ -66,6 +67,7 @@ use crate::error::{Error, ErrorKind};
 use crate::escape::EscapeControl;
 use crate::message::{Key, Path, Text};
 use crate::session::ObjectId;
+use crate::threads::{Send, Sync};
 
 /// A reference to an object or function, wherever it lives: here, at the other end of a
 /// connection, or nowhere yet.
@@ -175,6 +177,15 @@ impl Cap {
     /// `None` while this is a promise, such as the result of a [pipelined](crate::Call::pipeline) call. [`read`](Self::read) waits until it is
     /// resolved, and gives the reference to ask: `client.cap().read::<RoomClient>().await?`.
     pub fn local<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        match self.nearest().0 {
+            Kind::Local(mut local) => local.take_object(),
+            _ => None,
+        }
+    }
+
+    /// Returns the object itself, if it is the library's own and a `T`. [`local`](Self::local) finds no such object where
+    /// there is one thread.
+    pub(crate) fn own<T: Any + marker::Send + marker::Sync>(&self) -> Option<Arc<T>> {
         match self.nearest().0 {
             Kind::Local(local) => local.downcast(),
             _ => None,

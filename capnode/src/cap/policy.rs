@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::marker;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{self, Poll};
@@ -27,6 +28,7 @@ use crate::panics::{PanicId, catch_and_log, catch_panic};
 use crate::runtime::BoxFuture;
 use crate::sync::{Mutex, lock};
 use crate::thin_vec::ThinVec;
+use crate::threads::{Send, Staying, Sync, future};
 
 /// Decides about calls that cross a border, and learns their outcomes.
 ///
@@ -123,7 +125,7 @@ impl fmt::Debug for Waiting {
 impl Decision {
     /// Returns the decision to wait for `decided`.
     pub fn wait(decided: impl Future<Output = Result<(), Error>> + Send + 'static) -> Self {
-        Self::Wait(Waiting { decided: Box::pin(decided), is_ordered: true })
+        Self::Wait(Waiting { decided: Box::pin(future(decided)), is_ordered: true })
     }
 
     /// Returns the same decision; if it is to wait, later calls on the reference do not wait for it, and may overtake.
@@ -142,7 +144,7 @@ impl Decision {
         match self {
             Self::Wait(waiting) => {
                 let is_ordered = waiting.is_ordered;
-                Self::Wait(Waiting { decided: Box::pin(wait(waiting)), is_ordered })
+                Self::Wait(Waiting { decided: Box::pin(future(wait(waiting))), is_ordered })
             }
             decision => decision,
         }
@@ -196,7 +198,7 @@ pub struct CallInfo {
 }
 
 /// Values that policies keep.
-type Kept = Mutex<Vec<Box<dyn Any + Send>>>;
+type Kept = Mutex<Vec<Box<dyn Any + marker::Send>>>;
 
 /// Values that policies keep until a call has ended.
 #[derive(Default)]
@@ -281,7 +283,7 @@ impl CallInfo {
     /// Returns a copy of the first value of this type that a policy [holds](Self::hold).
     pub fn held<T: Clone + 'static>(&self) -> Option<T> {
         let kept = lock(self.held.kept.get()?);
-        kept.iter().find_map(|value| value.downcast_ref::<T>().cloned())
+        kept.iter().find_map(|value| value.downcast_ref::<Staying<T>>()).map(|value| value.with(T::clone))
     }
 
     /// Sets a name of the call's [metadata](Context::metadata), before it crosses.
@@ -293,8 +295,9 @@ impl CallInfo {
     pub(super) fn apply_metadata(&self, request: &mut Request) {
         let Some(kept) = self.held.kept.get() else { return };
         for value in lock(kept).iter() {
-            if let Some(SetMetadata(name, value)) = value.downcast_ref() {
-                Context::set_metadata(&mut request.options.context, name, value);
+            if let Some(set) = value.downcast_ref::<Staying<SetMetadata>>() {
+                let context = &mut request.options.context;
+                set.with(|SetMetadata(name, value)| Context::set_metadata(context, name, value));
             }
         }
     }
@@ -401,7 +404,7 @@ impl CallInfo {
 
     /// Keeps a value until the call has ended: answered, refused, given up or revoked.
     pub fn hold(&self, value: impl Send + 'static) {
-        lock(self.held.kept.get_or_init(Arc::default)).push(Box::new(value));
+        lock(self.held.kept.get_or_init(Arc::default)).push(Box::new(Staying::new(value)));
     }
 
     /// Reads the arguments. What the target gets stays as it is. There are none in [`Policy::after`].
@@ -503,6 +506,32 @@ pub(super) fn around<T>(
 /// Returns the error of a call that a policy refuses.
 pub(crate) fn refusal(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Refused, message).with_fate(Fate::NotSent)
+}
+
+/// Any policy, as the library holds it.
+pub(crate) type AnyPolicy = dyn Policy + marker::Send + marker::Sync;
+
+impl<P: Policy> Policy for Staying<P> {
+    fn before(&self, call: &CallInfo) -> Decision {
+        self.with(|policy| policy.before(call))
+    }
+
+    fn after(&self, call: &CallInfo, outcome: Result<(), &Error>, duration: Duration) {
+        self.with(|policy| policy.after(call, outcome, duration));
+    }
+
+    fn around(&self, call: &CallInfo, step: &mut dyn FnMut()) {
+        self.with(|policy| policy.around(call, step));
+    }
+
+    fn is_idle(&self) -> bool {
+        self.with(P::is_idle)
+    }
+
+    // A host that has meters holds values as they are.
+    fn meter(&self) -> Option<&dyn Meter> {
+        self.as_is()?.meter()
+    }
 }
 
 impl<P: Policy + ?Sized> Policy for Arc<P> {

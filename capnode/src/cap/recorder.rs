@@ -271,7 +271,7 @@ impl Recorder {
 
     /// Returns the id of a reference, which becomes a capture if it is no variable of this program.
     fn capture(self: &Arc<Self>, cap: &Cap) -> Id {
-        if let Some(variable) = cap.local::<Variable>().filter(|it| Arc::ptr_eq(&it.recorder, self)) {
+        if let Some(variable) = cap.own::<Variable>().filter(|it| Arc::ptr_eq(&it.recorder, self)) {
             return variable.id;
         }
         let mut recorded = lock(&self.recorded);
@@ -298,7 +298,7 @@ impl Recorder {
             // A placeholder stands for its value, also one of an outer map; any other reference is passed as one.
             let nearest = cap.nearest();
             let base = nearest.as_property().map_or_else(|| nearest.clone(), |at| at.parts().0.nearest());
-            let form = if base.local::<Variable>().is_some() { "pipeline" } else { "import" };
+            let form = if base.own::<Variable>().is_some() { "pipeline" } else { "import" };
             out.push_str(&format!("[\"{form}\",{id}"));
             if !path.is_empty() {
                 out.push(',');

@@ -93,7 +93,7 @@ impl WeakCap {
         let cap = cap.nearest();
         let ref_kind = cap.1;
         match &cap.0 {
-            Kind::Local(local) => match cap.local::<Wrapper>().map(|wrapper| wrapper.parts()) {
+            Kind::Local(local) => match cap.own::<Wrapper>().map(|wrapper| wrapper.parts()) {
                 Some((border, side, Some(target))) => match depth::with_hop_limit(|| Self::new(&target)) {
                     Some(target) => Self::Crossing(border, side, Arc::new(target)),
                     None => Self::Held(Cap::broken(too_many())),

@@ -30,6 +30,7 @@ use crate::message::Path;
 use crate::panics::{Contained, catch_and_log};
 use crate::reserved::find_reserved;
 use crate::text_pool;
+use crate::threads::{Send, Staying, Sync};
 
 /// A call of a method, not made yet.
 ///
@@ -219,12 +220,12 @@ impl<T, F> Call<T, F> {
     pub fn on_progress<P: Wire>(mut self, progress: impl Fn(P) + Send + Sync + 'static) -> Self {
         if let Some(options) = self.options() {
             options.needs_progress = true;
-            let progress = Contained::new(progress);
+            let progress = Contained::new(Staying::new(progress));
             let progress: Progress = Arc::new(move |body| {
                 // It must take neither the connection nor the method with it.
                 catch_and_log("on_progress", || {
                     if let (Some(progress), Ok(value)) = (progress.get(), decode(&body)) {
-                        progress(value);
+                        progress.with(|progress| progress(value));
                     }
                 });
             });

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::future::Future;
 use std::hash::BuildHasher as _;
-use std::marker::PhantomData;
+use std::marker::{self, PhantomData};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -22,6 +22,7 @@ use crate::cap::response::{FirstPoll, Outcome, Reply, Response, ResultSlot, runn
 use crate::dialect::capnweb;
 use crate::error::{Error, ErrorData, ErrorKind, Fate, Fault, LocalData};
 use crate::sync::{Mutex, lock};
+use crate::threads::{Send, Sync, future, share};
 
 /// A client whose interface `T` implements, so that it can stand for a `T`.
 pub trait Serve<T: ?Sized>: Client {
@@ -41,7 +42,7 @@ crate::opaque::opaque!([T: ?Sized] Invocation<'_, '_, T>);
 /// Hands out an object: a client that stands for it. The same as `ChatClient::from_arc`, for where
 /// that name is taken by a method.
 pub fn serve<C: Serve<T>, T: Send + Sync + 'static>(object: Arc<T>) -> C {
-    C::from_cap(Cap::from_local(Local::new(object, &InterfaceTarget::<C, T>(PhantomData))))
+    C::from_cap(Cap::from_local(Local::new(share(object), &InterfaceTarget::<C, T>(PhantomData))))
 }
 
 /// Serves an object under the interface of `C`.
@@ -201,7 +202,7 @@ impl<T: Send + Sync + 'static> Invocation<'_, '_, T> {
     fn run_with<A: Args, Fut>(
         self,
         method: impl Fn(Arc<T>, A) -> Fut,
-        reply: impl Fn(Fut::Output, bool, ResultSlot<'_>) -> Outcome + Copy + Send + 'static,
+        reply: impl Fn(Fut::Output, bool, ResultSlot<'_>) -> Outcome + Copy + marker::Send + 'static,
     ) -> Response
     where
         Fut: Future + Send + 'static,
@@ -209,7 +210,7 @@ impl<T: Send + Sync + 'static> Invocation<'_, '_, T> {
         self.call.begin(&|call| {
             let args = args::take::<A>(&mut call.args, call.method.args)?;
             let object = call.local.take_object::<T>().ok_or_else(|| not_a_function(None))?;
-            Ok(running(method(object, args), reply, call.typed))
+            Ok(running(future(method(object, args)), reply, call.typed))
         })
     }
 }

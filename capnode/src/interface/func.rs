@@ -22,6 +22,7 @@ use crate::cap::response::{FirstPoll, Response};
 use crate::cap::{Cap, RefKind};
 use crate::error::CallError;
 use crate::message::{Path, Payload};
+use crate::threads::{Send, Sync, share};
 
 /// A reference to a function, wherever it lives: `Func<fn(A, B) -> R>`.
 ///
@@ -76,7 +77,7 @@ impl<F: ?Sized> Func<F> {
     }
 
     fn from_closure(closure: impl Send + Sync + 'static, target: &'static FuncTarget) -> Self {
-        Self::from_cap(Cap::from_local(Local::new(Arc::new(closure), target)))
+        Self::from_cap(Cap::from_local(Local::new(share(Arc::new(closure)), target)))
     }
 
     /// Returns the reference itself.

@@ -12,6 +12,7 @@ use super::wire::Wire;
 use crate::error::Error;
 #[cfg(feature = "tokio")]
 use crate::kinds::Bytes;
+use crate::threads::Send;
 
 /// A stream that can be handed over as a [`Reader<T>`](Reader): one of `T`, one of `Result<T, E>`, a `Reader`, and for
 /// bytes anything that tokio can read. `Marker` tells these apart.

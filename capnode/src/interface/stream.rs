@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 #[cfg(feature = "tokio")]
 use std::io;
-use std::marker::PhantomData;
+use std::marker::{self, PhantomData};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,6 +26,7 @@ use crate::kinds::Bytes;
 use crate::panics::{Contained, PanicId, catch_panic};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, lock};
+use crate::threads::{Send, Staying};
 
 /// The read end of a stream, wherever its writer is: values of type `T`, one after the other.
 ///
@@ -121,7 +122,7 @@ pub fn pipe<T: Wire>() -> (Writer<T>, Reader<T>) {
 struct Produced<T>(Mutex<Option<Contained<Poller<T>>>>);
 
 /// Polls a stream for its next value.
-type Poller<T> = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>>> + Send>;
+type Poller<T> = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>>> + marker::Send>;
 
 /// Returns the arguments of a write, as they are.
 fn chunk<T: Wire>(value: T) -> Args {
@@ -161,7 +162,8 @@ impl<T: Wire> Reader<T> {
     fn produced(
         values: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<T, Error>>> + Send + 'static,
     ) -> Self {
-        let values: Poller<T> = Box::new(values);
+        let mut values = Staying::new(values);
+        let values: Poller<T> = Box::new(move |cx| values.with_mut(|values| values(cx)));
         Self::of(ReadEnd::new(Box::new(Produced(Mutex::new(Some(Contained::new(values)))))))
     }
 

@@ -66,7 +66,7 @@ use crate::cap::Cap;
 use crate::cap::context::Context;
 use crate::cap::edge::Edge;
 use crate::cap::layer::Layer;
-use crate::cap::policy::Policy;
+use crate::cap::policy::{AnyPolicy, Policy};
 use crate::cap::promise::Promise;
 use crate::dialect::{Capabilities, Dialect};
 use crate::limits::{Limits, Unfolding};
@@ -79,6 +79,7 @@ use crate::sync::Mutex;
 #[cfg(feature = "host")]
 use crate::sync::atomic::Ordering;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use crate::threads::Staying;
 
 /// The settings of a connection, made before it begins.
 #[derive(Clone, Default)]
@@ -99,7 +100,7 @@ pub(crate) struct LinkConfig {
     /// `true` if the connection is an HTTP batch.
     pub(crate) batch: bool,
     /// The policy that is asked about each call.
-    pub(crate) layer: Option<Arc<dyn Policy>>,
+    pub(crate) layer: Option<Arc<AnyPolicy>>,
     /// The facts about the peer; `None` if there are none yet. Each connection has its own.
     pub(crate) caller: Option<Caller>,
     /// The names of metadata that calls inherit.
@@ -113,7 +114,7 @@ pub(crate) struct LinkConfig {
 impl LinkConfig {
     /// Has a policy asked behind those that are.
     pub(crate) fn add_layer(&mut self, policy: impl Policy) {
-        let last = Arc::new(policy);
+        let last = Arc::new(Staying::new(policy));
         self.layer = Some(match self.layer.take() {
             Some(first) => Arc::new((first, last)),
             None => last,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
@@ -11,10 +12,11 @@ use crate::cap::{Cap, data};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::interface::Offer;
+use crate::threads::{Send, Staying, Sync, future};
 
 /// Chooses the index for a connection, or refuses it.
 #[async_trait]
-pub(super) trait Admit: Send + Sync {
+pub(super) trait Admit: marker::Send + marker::Sync {
     async fn admit(&self, incoming: Incoming) -> Result<Option<Cap>, Error>;
 }
 
@@ -28,21 +30,31 @@ impl Admit for Same {
     }
 }
 
-pub(super) struct Choose<F>(pub(super) F);
+pub(super) struct Choose<F: 'static>(Staying<F>);
+
+impl<F> Choose<F> {
+    pub(super) fn new(choose: F) -> Self {
+        Self(Staying::new(choose))
+    }
+}
 
 #[async_trait]
 impl<F, Fut, I, E> Admit for Choose<F>
 where
-    F: Fn(Incoming) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<I, E>> + Send,
-    I: Offer + Send,
-    E: fmt::Display + Send,
+    F: Fn(Incoming) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<I, E>> + Send + 'static,
+    I: Offer,
+    E: fmt::Display,
 {
     async fn admit(&self, incoming: Incoming) -> Result<Option<Cap>, Error> {
-        match (self.0)(incoming).await {
-            Ok(index) => Ok(Some(data::index(&index))),
-            Err(refusal) => Err(Error::new(ErrorKind::Refused, refusal.to_string())),
-        }
+        let chosen = self.0.with(|choose| choose(incoming));
+        let chosen = async move {
+            match chosen.await {
+                Ok(index) => Ok(Some(data::index(&index))),
+                Err(refusal) => Err(Error::new(ErrorKind::Refused, refusal.to_string())),
+            }
+        };
+        future(chosen).await
     }
 }
 

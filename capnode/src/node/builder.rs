@@ -15,6 +15,7 @@ use crate::interface::Offer;
 use crate::limits::Limits;
 use crate::link::LostMessage;
 use crate::registry::Registry;
+use crate::threads::{Send, Staying, Sync};
 
 /// The options of a [`Node`]: see [`Node::builder`].
 ///
@@ -90,7 +91,7 @@ impl NodeBuilder {
         I: Offer + Send + 'static,
         E: fmt::Display + Send + 'static,
     {
-        self.admit = Arc::new(Choose(choose));
+        self.admit = Arc::new(Choose::new(choose));
         self
     }
 
@@ -104,7 +105,8 @@ impl NodeBuilder {
     /// the session is read. The limits that count for the whole node, [`connections`](field@Limits::connections) and
     /// [`node_bytes`](field@Limits::node_bytes), stay those of [`limits`](Self::limits).
     pub fn limits_for(mut self, choose: impl Fn(&Caller) -> Limits + Send + Sync + 'static) -> Self {
-        self.settings.limits_for = Some(Arc::new(choose));
+        let choose = Staying::new(choose);
+        self.settings.limits_for = Some(Arc::new(move |caller| choose.with(|choose| choose(caller))));
         self
     }
 
@@ -179,7 +181,8 @@ impl NodeBuilder {
     /// Calls `lost` for each message to an unknown reference of this program, in languages that have no better way to
     /// say so. The reference may have been evicted, see [`Limits::exports`](field@Limits::exports).
     pub fn on_message_lost(mut self, lost: impl Fn(LostMessage) + Send + Sync + 'static) -> Self {
-        self.settings.config.lost = Some(Arc::new(lost));
+        let lost = Staying::new(lost);
+        self.settings.config.lost = Some(Arc::new(move |message| lost.with(|lost| lost(message))));
         self
     }
 

@@ -39,21 +39,22 @@ pub use self::metrics::metrics;
 #[cfg(feature = "tracing")]
 pub use self::trace::{Relation, Trace, trace};
 use crate::cap::meter::Meter;
-use crate::cap::policy::refusal;
+use crate::cap::policy::{AnyPolicy, refusal};
 pub use crate::cap::policy::{CallInfo, Decision, Direction, Operation, Policy};
 use crate::error::Error;
 use crate::runtime::Instant;
 use crate::sync::{Mutex, OnDrop, lock};
+use crate::threads::{Send, Staying, Sync};
 
 /// A policy, with a method to put another behind it.
 pub struct Guard {
-    policy: Arc<dyn Policy>,
+    policy: Arc<AnyPolicy>,
     is_ordered: bool,
 }
 
 impl Guard {
     fn new(policy: impl Policy) -> Self {
-        Self { policy: Arc::new(policy), is_ordered: true }
+        Self { policy: Arc::new(Staying::new(policy)), is_ordered: true }
     }
 
     /// Returns the same policy, but while it waits for a decision, later calls on the same reference do not wait.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::threads::{Send, Sync};
 
 use super::base58;
 use super::refusal::{Refusal, Rule};

@@ -75,7 +75,7 @@ impl ReadEnd {
     }
 
     fn here(cap: &Cap) -> Option<Arc<Self>> {
-        if cap.is_readable() { cap.local() } else { None }
+        if cap.is_readable() { cap.own() } else { None }
     }
 
     /// Returns `true` for a read end of this program that has been moved to a peer.
@@ -102,7 +102,7 @@ impl ReadEnd {
     /// Returns the read end that a reference stands for. Any other reference is taken for an object with `next` and
     /// `return`. Nothing is checked.
     pub(crate) fn of(cap: Cap) -> Arc<Self> {
-        cap.local().unwrap_or_else(|| Self::new(Box::new(Iterated::new(cap))))
+        cap.own().unwrap_or_else(|| Self::new(Box::new(Iterated::new(cap))))
     }
 }
 
@@ -141,7 +141,7 @@ impl WriteEnd {
 
     /// Returns the write end that a reference stands for, if it is one of this program.
     pub(crate) fn of(cap: &Cap) -> Option<Arc<Self>> {
-        if cap.is_writable() { cap.local() } else { None }
+        if cap.is_writable() { cap.own() } else { None }
     }
 }
 
@@ -184,7 +184,7 @@ impl StreamEnd {
     /// Returns the end that a reference, or a method of an end, stands for.
     pub(crate) fn of(cap: &Cap) -> Option<Self> {
         let end = cap.as_property().map_or(cap, |method| method.parts().0);
-        let read = end.is_readable().then(|| end.local().map(Self::Read)).flatten();
+        let read = end.is_readable().then(|| end.own().map(Self::Read)).flatten();
         read.or_else(|| WriteEnd::of(end).map(Self::Write))
     }
 
