@@ -7,7 +7,7 @@
 //! An owner signs a link to a board for Bob's key. Bob signs a narrower one for Carol's, without asking anybody. He also asks what
 //! is decided, lets Carol have the answer, and exits before there is one. Carol, which is this process, redeems both at the owner,
 //! by TCP since she knows its key, and by a WebSocket with its certificate, which Bob has never used. The owner's process is
-//! killed and started again meanwhile. In the end the owner takes back Bob's link.
+//! killed and started again meanwhile, and knows what it has taken before. In the end the owner takes back Bob's link.
 
 use std::error::Error;
 use std::path::Path;
@@ -92,7 +92,7 @@ async fn listen(node: &Node, store: &FileStore, scheme: &str) -> Result<capnode:
     Ok(listener)
 }
 
-/// The owner: tells its key, and does what its input says. `public` is where it writes its certificate.
+/// The owner: tells its key, does what its input says, and tells the rule of each refusal. `public` is where it writes its certificate.
 async fn own(file: &str, public: &str) -> Result<()> {
     let store = Arc::new(FileStore::open(file)?);
     let seed = kept(&store, "example/seed", || {
@@ -101,13 +101,21 @@ async fn own(file: &str, public: &str) -> Result<()> {
         Ok(seed)
     })?;
     let key = SecretKey::from_seed(seed.as_slice().try_into()?);
-    let verifier = Verifier::new(key.public_key(), ORIGIN, SystemTime::now())?;
+    // Nobody had the key before its store, so no earlier invocation was taken by another. Later the store says since when it
+    // knows what was.
+    let verifier = Verifier::new(key.public_key(), ORIGIN, SystemTime::now() - Duration::from_secs(60))?;
     let (decide, decided) = watch::channel(String::new());
     let restore = move |kept: &capnode::sturdy::Kept| {
         let title = String::from_utf8_lossy(&kept.data).into_owned();
         Ok(BoardClient::new(Kept { title, decided: decided.clone() }).into())
     };
-    let owner = Owner::builder(store.clone(), restore).documents(verifier, key.clone()).open()?;
+    let owner = Owner::builder(store.clone(), restore)
+        .documents(verifier, key.clone())
+        .on_refusal(|refusal| match refusal.document() {
+            Some(document) => println!("by the rule {:?}", document.rule()),
+            None => println!("by the rule {:?}", refusal.rule()),
+        })
+        .open()?;
     let board = kept(&store, "example/board", || {
         Ok(owner.keep("board", b"What we eat")?.object().as_bytes().to_vec())
     })?;
@@ -184,6 +192,46 @@ impl Other {
         self.input.write_all(format!("{line}\n").as_bytes()).await?;
         self.read().await
     }
+
+    /// Says what has become of something that was asked of this owner. Whoever is refused learns one word, and its log the rule.
+    async fn told<T, E: std::fmt::Display>(&mut self, result: std::result::Result<T, E>) -> Result<String> {
+        let said = told(result);
+        Ok(if said == "refused" { format!("{said} {}", self.read().await?) } else { said })
+    }
+}
+
+/// Uses an invocation, which is good for one use, also if the owner was started again in between. Returns the owner that was.
+async fn use_once(
+    link: &Signed<BoardClient>,
+    reach: &Reach,
+    carol: &SecretKey,
+    mut owner: Other,
+    again: &[&str],
+) -> Result<Other> {
+    let gatekeeper = reach.connect(link.link(), SystemTime::now()).await?;
+    // By hand, what `Signed::redeem` does.
+    let nonce = nonce()?;
+    let challenge = gatekeeper.challenge(&nonce).await?;
+    challenge.check(&link.link().owner().parse()?, ORIGIN, &nonce)?;
+    let used = Invocation::new("redeem", ORIGIN).challenge(challenge.nonce);
+    let used = used.sign(link.link(), carol, SystemTime::now()).await?;
+    println!("carol redeems: {}", owner.told(gatekeeper.redeem(&used).await).await?);
+    println!("and once more: {}", owner.told(gatekeeper.redeem(&used).await).await?);
+    owner.child.kill().await?;
+    let mut owner = Other::start(again)?;
+    owner.read().await?;
+    println!("the owner is back");
+    // The nonce is another process's, which does not count where nobody can read along. What was taken is in the store.
+    let gatekeeper = reach.connect(link.link(), SystemTime::now()).await?;
+    println!("and once more: {}", owner.told(gatekeeper.redeem(&used).await).await?);
+    Ok(owner)
+}
+
+/// Returns a number that nobody has used before.
+fn nonce() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 async fn delegate(file: &str, certificate: &str) -> Result<()> {
@@ -216,19 +264,7 @@ async fn delegate(file: &str, certificate: &str) -> Result<()> {
     let (answer, decided) = tokio::join!(answer, owner.ask("decide soup"));
     println!("{}: {}", decided?, answer?);
 
-    // An invocation is good for one use, also if the owner was started again in between.
-    let gatekeeper = ways[1].1.connect(link.link(), SystemTime::now()).await?;
-    let nonce = gatekeeper.challenge("sixteen-characters").await?.nonce;
-    let used = Invocation::new("redeem", ORIGIN).challenge(nonce);
-    let used = used.sign(link.link(), &carol, SystemTime::now()).await?;
-    println!("carol redeems: {}", told(gatekeeper.redeem(&used).await));
-    println!("and once more: {}", told(gatekeeper.redeem(&used).await));
-    owner.child.kill().await?;
-    let mut owner = Other::start(&["own", file, certificate])?;
-    owner.read().await?;
-    println!("the owner is back");
-    let gatekeeper = ways[1].1.connect(link.link(), SystemTime::now()).await?;
-    println!("and once more: {}", told(gatekeeper.redeem(&used).await));
+    let mut owner = use_once(&link, &ways[1].1, &carol, owner, &["own", file, certificate]).await?;
     let mut boards = Vec::new();
     for (way, reach) in &ways {
         let board = reach.redeem(&link, &carol, SystemTime::now()).await?;
@@ -241,8 +277,10 @@ async fn delegate(file: &str, certificate: &str) -> Result<()> {
     println!("the owner takes back bob's link: {}", owner.ask(&format!("revoke {bobs}")).await?);
     for (board, gatekeeper) in boards {
         println!("carol reads: {}", told(board.title().await));
-        println!("carol redeems: {}", told(link.redeem(&gatekeeper, &carol, SystemTime::now()).await));
-        println!("carol asks: {}", told(promise.result(&gatekeeper, &carol, SystemTime::now()).await));
+        let redeemed = link.redeem(&gatekeeper, &carol, SystemTime::now()).await;
+        println!("carol redeems: {}", owner.told(redeemed).await?);
+        let answer = promise.result(&gatekeeper, &carol, SystemTime::now()).await;
+        println!("carol asks: {}", owner.told(answer).await?);
     }
     Ok(())
 }

@@ -78,20 +78,20 @@ carol reads by wss: What we eat
 carol clears: `Board.clear` is refused: it is not among what may be called here
 decided: soup
 carol redeems: done
-and once more: refused
+and once more: refused by the rule Replay
 the owner is back
-and once more: refused
+and once more: refused by the rule Replay
 carol reads by tcp: What we eat
 decided: soup
 carol reads by wss: What we eat
 decided: soup
 the owner takes back bob's link: revoked
 carol reads: the owner has ended it
-carol redeems: refused
-carol asks: refused
+carol redeems: refused by the rule Revoked
+carol asks: refused by the rule Revoked
 carol reads: the owner has ended it
-carol redeems: refused
-carol asks: refused
+carol redeems: refused by the rule Revoked
+carol asks: refused by the rule Revoked
 ";
     assert_eq!(printed("delegation").await, expected);
 }
