@@ -8,6 +8,10 @@ use super::tree::Tree;
 /// The most caveats of a link.
 const MOST: usize = 16;
 
+/// The most names of methods in the caveats of a link, of all together. Each is compared with each property that a target below
+/// names, and kept for each reference.
+const NAMES: usize = 256;
+
 /// A limit that a link puts on all that is done by it. Those of all links of a chain hold together.
 ///
 /// Only owners that use this library enforce caveats: verifiers of other makers pass over them.
@@ -15,7 +19,7 @@ const MOST: usize = 16;
 #[non_exhaustive]
 pub enum Caveat {
     /// These methods and properties alone may be called and read, by their names on the wire: also by a narrower target, whose
-    /// segments name properties.
+    /// segments name properties. All such caveats of a link have at most 256 names together.
     Methods(Vec<String>),
     /// Nothing may be called but what only reads. Properties may be read, so a target may be narrower.
     ReadOnly,
@@ -37,7 +41,18 @@ impl Caveat {
         let list = tree.as_list().filter(|list| list.len() <= MOST);
         let list = list.ok_or_else(|| Rule::Caveat.broken(format!("this is no list of at most {MOST}")))?;
         let unknown = |tree: &Tree| Rule::Caveat.broken(format!("unknown: {}", tree.canonical()));
-        list.iter().map(|tree| Self::read(tree).ok_or_else(|| unknown(tree))).collect()
+        let caveats = list.iter().map(|tree| Self::read(tree).ok_or_else(|| unknown(tree)));
+        let caveats = caveats.collect::<Result<Vec<_>, _>>()?;
+        let names: usize = caveats.iter().filter_map(Self::names).map(<[String]>::len).sum();
+        if names > NAMES {
+            return Err(Rule::Caveat.broken(format!("there are more than {NAMES} names of methods")));
+        }
+        Ok(caveats)
+    }
+
+    /// Returns the names of methods, if it is about these.
+    pub(crate) fn names(&self) -> Option<&[String]> {
+        if let Self::Methods(names) = self { Some(names) } else { None }
     }
 
     fn read(tree: &Tree) -> Option<Self> {

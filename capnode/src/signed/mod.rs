@@ -69,9 +69,11 @@
 //! | an empty segment | [`Rule::Target`] |
 //! | an escaped dotted segment | [`Rule::Target`] |
 //! | letters beyond ASCII | [`Rule::Target`] |
+//! | more than 32 segments | [`Rule::Target`] |
 //! | a first link without actions | [`Rule::Action`] |
 //! | a caveat | [`Rule::Caveat`] |
 //! | an unknown caveat of ours | [`Rule::Caveat`] |
+//! | more than 256 names in caveats | [`Rule::Caveat`] |
 //! | a holder by the method | [`Rule::Controller`] |
 //! | a link from the future | [`Rule::Time`] |
 //! | a time with an offset | [`Rule::Time`] |

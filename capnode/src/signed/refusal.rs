@@ -23,12 +23,12 @@ pub enum Rule {
     Key,
     /// The type of its proofs is known here.
     Proof,
-    /// A target is below this owner's origin, in the one way in which it can be written, and never wider than its parent's. It
-    /// names no property of that which the caveats of the links above do not let be read.
+    /// A target is below this owner's origin, in the one way in which it can be written, with at most 32 segments, and never
+    /// wider than its parent's. It names no property of that which the caveats of the links above do not let be read.
     Target,
     /// There are actions, and none that the parent has not.
     Action,
-    /// A caveat is known here.
+    /// A caveat is known here. A link has at most 16, with at most 256 names of methods in all.
     Caveat,
     /// A time is in RFC 3339, in UTC, and they follow one another.
     Time,

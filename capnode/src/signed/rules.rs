@@ -50,8 +50,7 @@ pub(super) fn check_below(
     }
     let mut names = target::segments(target)?;
     let names = names.split_off(names.len().saturating_sub(rest.matches('/').count()));
-    for caveat in above.iter().flat_map(|link| &link.caveats) {
-        let Caveat::Methods(methods) = caveat else { continue };
+    for methods in above.iter().flat_map(|link| &link.caveats).filter_map(Caveat::names) {
         if let Some(name) = names.iter().find(|name| !methods.contains(name)) {
             return Err(Rule::Target.broken(format!("`{name}` is not among what may be called")));
         }

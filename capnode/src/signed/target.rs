@@ -7,6 +7,9 @@ use super::refusal::{Refusal, Rule};
 /// The most bytes of a target.
 const MAX_BYTES: usize = 1024;
 
+/// The most segments of a target.
+const MAX_SEGMENTS: usize = 32;
+
 /// The begin of the id of a root.
 const ROOT: &str = "urn:zcap:root:";
 
@@ -35,7 +38,11 @@ pub(crate) fn segments(target: &str) -> Result<Vec<String>, Refusal> {
         let name = unescape(raw).filter(|name| escape(name) == raw);
         name.filter(|name| is_name(name)).ok_or_else(|| broken("has a segment that names nothing"))
     };
-    target[path + 1..].split('/').map(segment).collect()
+    let path = &target[path + 1..];
+    if path.split('/').nth(MAX_SEGMENTS).is_some() {
+        return Err(broken(&format!("has more than {MAX_SEGMENTS} segments")));
+    }
+    path.split('/').map(segment).collect()
 }
 
 /// `true` if a segment may stand for the name, so that no reader of URLs makes something else of it.

@@ -66,10 +66,11 @@ pub struct Permit {
 
 /// Verifies what is handed to an owner.
 ///
-/// The work for a document that is refused is bounded: one reading of at most 64 KiB, and then for each link and the invocation
-/// one hash of what it signs, 640 KiB in all, and one signature, ten at most. Signatures come last, and the first
-/// that does not hold is the last that is looked at: one for whom no link was made, and all only for who holds a link, or has
-/// seen one.
+/// The work for a document that is refused is bounded: one reading of at most 64 KiB; comparing the at most 32 segments of a
+/// target with the at most 256 names in the caveats of each link above; asking about each link whether it is revoked; and then for
+/// each link and the invocation one hash of what it signs, 640 KiB in all, and one signature, ten at most. Signatures come
+/// last, and the first that does not hold is the last that is looked at: one for whom no link was made, and all only for who
+/// holds a link, or has seen one.
 pub struct Verifier {
     owner: String,
     origin: String,

@@ -287,6 +287,32 @@ fn a_caveat_that_is_unknown_refuses() {
 }
 
 #[test]
+fn the_names_that_a_document_makes_its_owner_compare_are_bounded() {
+    let methods = |names: usize| format!(r#"{{"methods":[{}]}}"#, vec![r#""a""#; names].join(","));
+    for (caveats, broken) in [
+        (vec![methods(256)], None),
+        (vec![methods(257)], Some(Rule::Caveat)),
+        (vec![methods(128); 2], None),
+        (vec![methods(128), methods(129)], Some(Rule::Caveat)),
+        (vec![methods(15_000)], Some(Rule::Caveat)),
+    ] {
+        let list = json(&format!("[{}]", caveats.join(",")));
+        assert_eq!(of_seat(|document, _| set(document, "capnode:caveats", list)), broken);
+    }
+    // Who makes a link does so by the same rule.
+    let many = Caveat::Methods(vec!["a".to_owned(); 257]);
+    let new = Delegation::new(bob().public_key(), noon() + DAY).actions(["say"]).caveat(many);
+    assert_eq!(refused(now(new.issue(ROOM, &alice(), noon()))), Rule::Caveat);
+    for (more, broken) in [(30, None), (31, Some(Rule::Target)), (480, Some(Rule::Target))] {
+        let target = format!("{ROOM}{}", "/b".repeat(more));
+        assert_eq!(rule(&invoke(room().tree().clone(), &bob(), &target)), broken, "{more}");
+        let new = Delegation::new(carol().public_key(), noon() + DAY).target(&target);
+        let made = now(new.delegate(&room(), &bob(), noon())).map(drop);
+        assert_eq!(made.is_err(), broken.is_some(), "{more}");
+    }
+}
+
+#[test]
 fn a_link_expires_in_time() {
     let expires = |time: &str| {
         let time = Tree::Text(time.to_owned());
