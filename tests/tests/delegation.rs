@@ -1,13 +1,15 @@
 //! Signed references and sturdy texts whose addresses come from others.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use capnode::rustls::pki_types::PrivateKeyDer;
 use capnode::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use capnode::signed::{Delegation, Link, SecretKey, Signer as _, Verifier};
-use capnode::sturdy::{GatekeeperClient, MemoryStore, Owner, Signed};
-use capnode::{Client as _, Error, ErrorKind, Listener, Node, Reach};
+use capnode::signed::{Delegation, Link, Rule, SecretKey, Signer as _, Verifier};
+use capnode::sturdy::{GatekeeperClient, MemoryStore, Owner, OwnerBuilder, Signed, Sturdy};
+use capnode::{Client as _, Error, ErrorKind, LineState, Listener, Node, Reach, Reconnection};
+use capnode_tests::soon;
 use rcgen::generate_simple_self_signed;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
@@ -34,10 +36,18 @@ fn key(seed: u8) -> SecretKey {
 /// An owner at an address, with a certificate for `localhost`.
 struct Place {
     owner: Owner,
+    node: Node,
     store: Arc<MemoryStore>,
     listener: Listener,
     trusting: Arc<ClientConfig>,
     url: String,
+}
+
+/// Returns an owner with what a store has.
+fn owner_of(store: &Arc<MemoryStore>) -> Owner {
+    let verifier = Verifier::new(key(1).public_key(), "https://localhost", SystemTime::now()).unwrap();
+    let builder = Owner::builder(store.clone(), |_| Ok(NoteClient::new(Paper).into()));
+    builder.documents(verifier, key(1)).open().unwrap()
 }
 
 async fn place(address: &str) -> Place {
@@ -49,19 +59,30 @@ async fn place(address: &str) -> Place {
     roots.add(certificate.cert.der().clone()).unwrap();
     let trusting = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
 
-    let verifier = Verifier::new(key(1).public_key(), "https://localhost", SystemTime::now()).unwrap();
     let store = Arc::<MemoryStore>::default();
-    let owner = Owner::builder(store.clone(), |_| Ok(NoteClient::new(Paper).into()))
-        .documents(verifier, key(1))
-        .open()
-        .unwrap();
+    let owner = owner_of(&store);
     let node = Node::builder().index(GatekeeperClient::new(owner.clone())).tls(Arc::new(serving)).build();
     let listener = node.listen(address).await.unwrap();
     let url = owner.url(owner.keep("note", b"").unwrap().object()).unwrap();
-    Place { owner, store, listener, trusting, url }
+    Place { owner, node, store, listener, trusting, url }
 }
 
 impl Place {
+    /// Returns a link for Carol with addresses.
+    async fn issued(&self, addresses: &[String]) -> Signed<NoteClient> {
+        let now = SystemTime::now();
+        let to = Delegation::new(key(3).public_key(), now + Duration::from_secs(86_400));
+        let to = addresses.iter().fold(to.actions(["redeem", "text"]), Delegation::endpoint);
+        Signed::new(to.issue(&self.url, &key(1), now).await.unwrap())
+    }
+
+    /// Returns a text with addresses. It is of the same owner, once that knows where it is.
+    fn text(&self, addresses: &[String]) -> Sturdy {
+        let builder = Owner::builder(self.store.clone(), |_| Err(Error::rejected("not here")));
+        let builder = addresses.iter().fold(builder, OwnerBuilder::address);
+        builder.open().unwrap().keep("note", b"").unwrap()
+    }
+
     /// Returns Bob's link with an address, and what he has made of it for Carol.
     async fn delegated(&self, address: &str) -> (Link, Signed<NoteClient>) {
         let (now, day) = (SystemTime::now(), Duration::from_secs(86_400));
@@ -109,11 +130,136 @@ async fn another_host_or_transport_is_for_those_who_know_the_owner() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_of_it_has_one_deadline() {
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (_silent, address) = silent().await;
     let place = place("tcp://127.0.0.1:0").await;
-    let (_, carols) = place.delegated(&format!("tcp://{}", silent.local_addr().unwrap())).await;
+    let carols = place.issued(&[format!("tcp://{address}")]).await;
     let reach = Reach::default().owner(key(1).public_key()).private().time(Duration::from_millis(50));
-    assert_eq!(redeem(&reach, &carols).await.unwrap_err().kind(), ErrorKind::Timeout);
+    for error in [
+        redeem(&reach, &carols).await.unwrap_err(),
+        // What is there has proved nothing.
+        reach.connect(carols.link(), SystemTime::now()).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_eq!(error.message(), "the owner was not reached within 50ms: see `Reach::time`");
+    }
+}
+
+/// Returns what is connected to and never answers, and where it is.
+async fn silent() -> (tokio::net::TcpListener, SocketAddr) {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    (silent, address)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_address_leaves_time_for_the_next() {
+    let (_silent, address) = silent().await;
+    let place = place("tcp://127.0.0.1:0").await;
+    for scheme in ["tcp", "ws"] {
+        let carols = place.issued(&[format!("{scheme}://{address}"), place.listener.url()]).await;
+        let reach = Reach::default().owner(key(1).public_key()).private().time(Duration::from_secs(4));
+        assert_eq!(redeem(&reach, &carols).await.unwrap().text().await.unwrap(), "milk", "{scheme}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_at_which_another_answers_is_passed_over() {
+    let place = place("tcp://127.0.0.1:0").await;
+    let other = Node::new(NoteClient::new(Paper)).listen("tcp://127.0.0.1:0").await.unwrap();
+    // It takes documents, and for another key.
+    let verifier = Verifier::new(key(8).public_key(), "https://localhost", SystemTime::now()).unwrap();
+    let others = Owner::builder(MemoryStore::default(), |_| Err(Error::rejected("not here")));
+    let others = others.documents(verifier, key(8)).open().unwrap();
+    let others = Node::new(GatekeeperClient::new(others)).listen("tcp://127.0.0.1:0").await.unwrap();
+    let reach = Reach::default().owner(key(1).public_key()).private();
+
+    let addresses = [other.url(), others.url(), place.listener.url()];
+    let note = redeem(&reach, &place.issued(&addresses).await).await.unwrap();
+    assert_eq!(note.text().await.unwrap(), "milk");
+    let error = redeem(&reach, &place.issued(&addresses[..1]).await).await.unwrap_err();
+    let said = "the peer has not proved that it is the owner: 'challenge' is not a function.";
+    assert_eq!(error.message(), said);
+    let carols = place.issued(&addresses[..2]).await;
+    let error = reach.connect(carols.link(), SystemTime::now()).await.unwrap_err();
+    assert_eq!(broken(&error), Some(Rule::Signature));
+}
+
+/// Returns the rule for which a document was refused here.
+fn broken(error: &Error) -> Option<Rule> {
+    Some(std::error::Error::source(error)?.downcast_ref::<capnode::signed::Refusal>()?.rule())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_is_handed_to_the_owner_that_is_named() {
+    let place = place("wss://127.0.0.1:0").await;
+    let text = place.text(&[place.listener.url().replace("127.0.0.1", "localhost")]);
+    let reach = Reach::default().tls(place.trusting.clone()).private();
+    let error = reach.clone().owner(key(9).public_key()).redeem_text(&text).await.unwrap_err();
+    assert_eq!(broken(&error), Some(Rule::Signature));
+    assert!(place.owner.live().is_empty());
+    let note = reach.owner(key(1).public_key()).redeem_text(&text).await.unwrap();
+    assert_eq!(NoteClient::from_cap(note).text().await.unwrap(), "milk");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_may_not_be_reached_is_said_why() {
+    let place = place("tcp://127.0.0.1:0").await;
+    let reach = Reach::default();
+    let owned = reach.clone().owner(key(1).public_key());
+    let elsewhere =
+        "it is no `wss://` to the host of the target: `Reach::owner` allows other hosts and transports";
+    for (reach, address, why) in [
+        (&reach, "tcp://localhost:1", elsewhere),
+        (&reach, "wss://elsewhere.example", elsewhere),
+        (&reach, "https://localhost:1", "batches of HTTP are never used"),
+        (&owned, "https://localhost:1", "batches of HTTP are never used"),
+        (&owned, "unix:/nowhere", "it is of this machine: `Reach::private` allows it"),
+    ] {
+        let error = redeem(reach, &place.issued(&[address.to_owned()]).await).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused);
+        assert_eq!(error.message(), format!("`{address}` may not be reached: {why}"));
+    }
+    let error = redeem(&owned, &place.issued(&[place.listener.url()]).await).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    let why = "it leads to no public address: `Reach::private` allows others";
+    assert_eq!(error.message(), format!("cannot connect to {}: {why}", place.listener.url()));
+    let error = redeem(&owned, &place.issued(&[]).await).await.unwrap_err();
+    assert_eq!(error.message(), "the link names no address");
+    let error = reach.redeem_text(&place.text(&[])).await.unwrap_err();
+    assert_eq!(error.message(), "the text names no address");
+    let error = reach.redeem_text(&place.text(&["tcp://localhost:1".to_owned()])).await.unwrap_err();
+    let why = "it is no `wss://`, and whoever reads a text can use it";
+    assert_eq!(error.message(), format!("`tcp://localhost:1` may not be reached: {why}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gatekeeper_is_reached_again_when_its_owner_is_back() {
+    let place = place("tcp://127.0.0.1:0").await;
+    let address = place.listener.url();
+    let carols = place.issued(std::slice::from_ref(&address)).await;
+    let reach = Reach::default().owner(key(1).public_key()).private();
+    let brief = Duration::from_millis(10);
+    let gatekeeper = reach.reconnecting(carols.link()).backoff(brief, brief).await.unwrap();
+    let mut line = Reconnection::of(&gatekeeper).unwrap();
+    let carol = key(3);
+    let redeem = || carols.redeem(&gatekeeper, &carol, SystemTime::now());
+    assert_eq!(redeem().await.unwrap().text().await.unwrap(), "milk");
+
+    place.listener.close().await;
+    place.node.drain(Duration::ZERO).await;
+    // Somebody else is at its address at first, and is not taken for the owner.
+    let other = Node::new(NoteClient::new(Paper));
+    let elsewhere = other.listen(&address).await.unwrap();
+    let proved = |state: &LineState| match state {
+        LineState::Down { why, .. } => why.message().starts_with("the peer has not proved"),
+        _ => false,
+    };
+    while !proved(&soon(line.changed()).await) {}
+    elsewhere.close().await;
+    other.drain(Duration::ZERO).await;
+    let node = Node::new(GatekeeperClient::new(owner_of(&place.store)));
+    let _listener = node.listen(&address).await.unwrap();
+    assert_eq!(soon(redeem()).await.unwrap().text().await.unwrap(), "milk");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,18 +285,12 @@ async fn a_text_is_redeemed_by_its_first_address_that_is_safe() {
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let there = plain.local_addr().unwrap();
     let unsafe_ones = ["tcp", "ws", "https"].map(|scheme| format!("{scheme}://{there}"));
-    // The same owner, once it knows where it is.
-    let text = |addresses: &[String]| {
-        let builder = Owner::builder(place.store.clone(), |_| Err(Error::rejected("not here")));
-        let builder = addresses.iter().fold(builder, |builder, address| builder.address(address));
-        builder.open().unwrap().keep("note", b"").unwrap()
-    };
     let reach = Reach::default().tls(place.trusting.clone());
 
-    let refused = reach.clone().private().redeem_text(&text(&unsafe_ones)).await.unwrap_err();
+    let refused = reach.clone().private().redeem_text(&place.text(&unsafe_ones)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);
     let safe = place.listener.url().replace("127.0.0.1", "localhost");
-    let text = text(&[&unsafe_ones[..], &[safe]].concat());
+    let text = place.text(&[&unsafe_ones[..], &[safe]].concat());
     // That is this machine.
     assert_eq!(reach.redeem_text(&text).await.unwrap_err().kind(), ErrorKind::Connect);
     let note = NoteClient::from_cap(reach.private().redeem_text(&text).await.unwrap());

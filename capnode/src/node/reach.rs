@@ -1,24 +1,30 @@
 //! Connecting to what a signed reference names, which may come from a stranger.
 
 use std::future::Future;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Node;
+use super::reconnect::{PROBE, Reconnecting, reconnecting};
+use super::{Connect, Node};
 use crate::cap::Cap;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::interface::client::Client;
+use crate::runtime::{self, Instant};
 use crate::signed::{Link, PublicKey, Signer, Verifier};
+use crate::sturdy::documents::prove;
 use crate::sturdy::{GatekeeperClient, Signed, Sturdy};
 use crate::transport::Address;
+use crate::transport::address::NOT_PUBLIC;
+
+/// The key and the origins of one of which whoever answers has to prove that it is the owner. Without, none is asked for a proof.
+type Proof = Option<(PublicKey, Vec<String>)>;
 
 /// Says what a program connects to for a signed reference or a sturdy text. Who made that may have been a stranger, and has named the
 /// addresses.
 ///
 /// By default it connects only to public addresses, by `wss://`, to the host of the target, whose certificate has to be
-/// trusted. Whoever answers has to reach the owner: a program in between can pass the owner's nonce on, and then has what
+/// trusted. Of several addresses it takes the first at which the owner has proved who it is. Whoever answers has to reach the owner: a program in between can pass the owner's nonce on, and then has what
 /// is signed. Only `wss://` to the host of the target keeps it out.
 #[derive(Clone, Debug)]
 #[must_use = "`redeem` uses it"]
@@ -26,6 +32,8 @@ pub struct Reach {
     owner: Option<PublicKey>,
     private: bool,
     time: Duration,
+    /// `true` to find out by itself that a peer is gone.
+    probes: bool,
     #[cfg(feature = "tls")]
     tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
 }
@@ -36,6 +44,7 @@ impl Default for Reach {
             owner: None,
             private: false,
             time: Duration::from_secs(30),
+            probes: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -43,8 +52,8 @@ impl Default for Reach {
 }
 
 impl Reach {
-    /// Redeems references of this owner alone, and connects for them to any host that the owner has signed, and by `tcp://`
-    /// and `ws://` as well; by `unix:` with [`private`](Self::private).
+    /// Redeems references and texts of this owner alone, and connects for references to any host that the owner has signed, and by
+    /// `tcp://` and `ws://` as well; by `unix:` with [`private`](Self::private).
     pub fn owner(mut self, key: PublicKey) -> Self {
         self.owner = Some(key);
         self
@@ -56,7 +65,7 @@ impl Reach {
         self
     }
 
-    /// Takes at most this long for all of it, instead of 30 seconds.
+    /// Takes at most this long for all of it, instead of 30 seconds. Each address has an equal share of the time that is left.
     pub fn time(mut self, limit: Duration) -> Self {
         self.time = limit;
         self
@@ -69,7 +78,7 @@ impl Reach {
         self
     }
 
-    /// Connects to the first of the owner's addresses that can be reached and may be, and redeems the reference there.
+    /// [Connects](Self::connect) to the owner, and redeems the reference there.
     ///
     /// # Errors
     ///
@@ -80,81 +89,144 @@ impl Reach {
         signer: &impl Signer,
         now: SystemTime,
     ) -> Result<C, Error> {
-        self.in_time(async {
-            let gatekeeper = self.gatekeeper(signed.link(), now).await?;
-            signed.redeem(&gatekeeper, signer, now).await
-        })
-        .await
+        let began = Instant::now();
+        let gatekeeper = self.connect(signed.link(), now).await?;
+        self.rest(began, signed.redeem(&gatekeeper, signer, now)).await
     }
 
-    /// Connects to the first of the owner's addresses that can be reached and may be. Returns the gatekeeper there, which has not
-    /// proved yet that it is the owner's: what [`Signed`] does with it begins with that.
+    /// Connects to the first of the owner's addresses that may be reached and at which the owner is. Returns the gatekeeper
+    /// there, which has proved that it is the owner's. The time that its answers take after that is for the caller to limit.
     ///
     /// # Errors
     ///
     /// With [`ErrorKind::Refused`], if the owner is another or none of its addresses may be reached; with [`ErrorKind::Timeout`],
-    /// if it takes too long; otherwise that of the last address.
+    /// if it takes too long; otherwise that of the last address. With
+    /// [`Rule::Signature`](crate::signed::Rule::Signature) as the source if another has answered there.
     pub async fn connect(&self, link: &Link, now: SystemTime) -> Result<GatekeeperClient, Error> {
-        self.in_time(self.gatekeeper(link, now)).await
+        Ok(self.open(link, now).await?.index())
     }
 
-    /// Connects to the first address of a sturdy text that can be reached and may be, and redeems the text there. Such a text
-    /// names no owner and no host: any `wss://` will do, and nothing else.
+    /// Makes a durable reference to the gatekeeper: each of its connections is made as by [`connect`](Self::connect), within
+    /// the same rules and 30 seconds at most. When the link has ended, and the owner is named, none is made any more.
+    ///
+    /// ```no_run
+    /// use capnode::signed::PublicKey;
+    /// use capnode::sturdy::{GatekeeperClient, Signed};
+    /// # #[capnode::interface]
+    /// # trait Note { async fn text(&self) -> String; }
+    ///
+    /// # async fn example(note: &Signed<NoteClient>, owner: PublicKey) -> Result<(), capnode::Error> {
+    /// let gatekeeper: GatekeeperClient = capnode::Reach::default().owner(owner).reconnecting(note.link()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reconnecting(&self, link: &Link) -> Reconnecting<GatekeeperClient> {
+        let (reach, link) = (Arc::new(Self { probes: true, ..self.clone() }), Arc::new(link.clone()));
+        reconnecting(move || {
+            let (reach, link) = (reach.clone(), link.clone());
+            async move { reach.open(&link, SystemTime::now()).await }
+        })
+    }
+
+    /// Connects to the first address of a sturdy text that may be and can be reached, and redeems the text there. It names no
+    /// owner and no host: any `wss://` will do, and nothing else.
+    ///
+    /// With an [`owner`](Self::owner) named, the text is handed to none that has not proved to be that owner, with the host of
+    /// the address as its origin: `https://node.example`, with or without the port. An owner that takes no signed documents
+    /// cannot prove it.
     ///
     /// # Errors
     ///
     /// Those of [`connect`](Self::connect) and [`Sturdy::redeem`].
     pub async fn redeem_text(&self, text: &Sturdy) -> Result<Cap, Error> {
-        self.in_time(async {
-            let is_safe = |address: &Address| matches!(address, Address::Ws { tls: true, .. });
-            Ok(text.redeem(&self.first(text.addresses(), is_safe).await?).await?)
-        })
-        .await
+        let began = Instant::now();
+        let connection =
+            self.first(text.addresses(), "the text", |address| self.allows_text(address)).await?;
+        self.rest(began, async { Ok(text.redeem(&connection.index()).await?) }).await
     }
 
-    async fn in_time<T>(&self, all: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = |_| {
-            let time = self.time;
-            Error::new(ErrorKind::Timeout, format!("it has taken more than {time:?}: see `Reach::time`"))
-        };
-        crate::runtime::timeout(self.time, all).await.map_err(late)?
+    /// Does what is left to do when the owner was reached.
+    async fn rest<T>(
+        &self,
+        began: Instant,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let left = self.time.saturating_sub(began.elapsed());
+        runtime::timeout(left, work).await.map_err(|_| self.late("has not answered"))?
     }
 
-    async fn gatekeeper(&self, link: &Link, now: SystemTime) -> Result<GatekeeperClient, Error> {
+    fn late(&self, what: &str) -> Error {
+        let time = self.time;
+        Error::new(ErrorKind::Timeout, format!("the owner {what} within {time:?}: see `Reach::time`"))
+    }
+
+    async fn open(&self, link: &Link, now: SystemTime) -> Result<Connection, Error> {
         if let Some(owner) = self.owner {
             self.check_owner(link, owner, now)?;
         }
-        self.first(link.endpoints(), |address| self.allows(link, address)).await
+        let owner: PublicKey = link.owner().parse()?;
+        let allows = |address: &Address| {
+            self.allows(link, address).map(|()| Some((owner, vec![link.origin().to_owned()])))
+        };
+        self.first(link.endpoints(), "the link", allows).await
     }
 
-    /// Connects to the first address that is allowed and can be reached.
+    /// Connects to the first address that is allowed and at which the proof is given.
     async fn first(
         &self,
         addresses: &[String],
-        allows: impl Fn(&Address) -> bool,
-    ) -> Result<GatekeeperClient, Error> {
-        let mut last = Error::new(
-            ErrorKind::Refused,
-            "none of the owner's addresses may be reached: of a signed reference, `Reach::owner` allows other hosts and transports",
-        );
+        of: &str,
+        allows: impl Fn(&Address) -> Result<Proof, &'static str>,
+    ) -> Result<Connection, Error> {
+        runtime::check()?;
+        let began = Instant::now();
+        let mut last = refused(format!("{of} names no address"));
+        let mut ways = Vec::new();
         for url in addresses {
-            if !url.parse().is_ok_and(|address| allows(&address)) {
-                continue;
+            match url.parse::<Address>() {
+                Ok(address) => match allows(&address) {
+                    Ok(proof) => ways.push((url, proof)),
+                    Err(why) => last = refused(format!("`{url}` may not be reached: {why}")),
+                },
+                Err(error) => last = refused(error.message().to_owned()),
             }
-            let connect = Node::empty().connect(url).public_only(!self.private);
-            #[cfg(feature = "tls")]
-            let connect = if let Some(config) = &self.tls { connect.tls(config.clone()) } else { connect };
-            match connect.await {
-                Ok(connection) => return Ok(Connection::index(&connection)),
-                Err(error) => last = error,
-            }
+        }
+        for (others, (url, proof)) in (1..=ways.len()).rev().zip(ways) {
+            // None uses up the time of those that come after it.
+            let left = self.time.saturating_sub(began.elapsed());
+            let share = left / u32::try_from(others).unwrap_or(u32::MAX);
+            last = match runtime::timeout(share, self.dial(url, proof)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => error,
+                Err(_) => self.late("was not reached"),
+            };
         }
         Err(last)
     }
 
+    async fn dial(&self, url: &str, proof: Proof) -> Result<Connection, Error> {
+        let node = Node::empty();
+        let mut connect: Connect<Connection> = node.connect(url).public_only(!self.private);
+        if self.probes {
+            connect.set_probe(PROBE);
+        }
+        #[cfg(feature = "tls")]
+        let connect = if let Some(config) = &self.tls { connect.tls(config.clone()) } else { connect };
+        let connection = connect.await.map_err(|error| {
+            if !error.message().ends_with(NOT_PUBLIC) {
+                return error;
+            }
+            Error::new(error.kind(), format!("{}: `Reach::private` allows others", error.message()))
+                .with_public_message("cannot connect")
+        })?;
+        if let Some((owner, origins)) = proof {
+            prove(&connection.index(), &owner, &origins).await?;
+        }
+        Ok(connection)
+    }
+
     /// Checks that the owner has signed the addresses, before any of them is used.
     fn check_owner(&self, link: &Link, owner: PublicKey, now: SystemTime) -> Result<(), Error> {
-        let refused = |why: String| Error::new(ErrorKind::Refused, why);
         if owner.to_string() != link.owner() {
             let named = link.owner();
             return Err(refused(format!("the reference is of {named}, and `Reach::owner` names another")));
@@ -165,22 +237,41 @@ impl Reach {
         checked.map(drop).map_err(|refusal| refused(refusal.to_string()))
     }
 
-    fn allows(&self, link: &Link, address: &Address) -> bool {
-        if self.owner.is_some() {
-            return match address {
-                Address::Http { .. } => false,
-                Address::Unix(_) => self.private,
-                _ => true,
-            };
-        }
-        let name = |host: &str| host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned();
-        let of_target = link.origin().strip_prefix("https://");
+    /// Says why an address of a link is none to connect to.
+    fn allows(&self, link: &Link, address: &Address) -> Result<(), &'static str> {
+        let of_target = |host: &str| {
+            // A target has its port only if it is not the usual one.
+            let target = link.origin().strip_prefix("https://");
+            target.is_some_and(|target| target == name(host) || name(target) == name(host))
+        };
         match address {
-            Address::Ws { tls: true, host, .. } => of_target.is_some_and(|target| {
-                // A target has its port only if it is not the usual one.
-                target == name(host) || name(target) == name(host)
-            }),
-            _ => false,
+            Address::Http { .. } => Err("batches of HTTP are never used"),
+            Address::Unix(_) if self.owner.is_some() && !self.private => {
+                Err("it is of this machine: `Reach::private` allows it")
+            }
+            _ if self.owner.is_some() => Ok(()),
+            Address::Ws { tls: true, host, .. } if of_target(host) => Ok(()),
+            _ => Err(
+                "it is no `wss://` to the host of the target: `Reach::owner` allows other hosts and transports",
+            ),
         }
     }
+
+    /// Returns what is to be proved at an address of a text, or why it is none to connect to.
+    fn allows_text(&self, address: &Address) -> Result<Proof, &'static str> {
+        let Address::Ws { tls: true, host, .. } = address else {
+            return Err("it is no `wss://`, and whoever reads a text can use it");
+        };
+        let origins = || [host, name(host)].map(|host| format!("https://{host}")).to_vec();
+        Ok(self.owner.map(|owner| (owner, origins())))
+    }
+}
+
+fn refused(why: String) -> Error {
+    Error::new(ErrorKind::Refused, why)
+}
+
+/// Returns the host without its port.
+fn name(host: &str) -> &str {
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
 }

@@ -23,7 +23,7 @@ use crate::runtime::{self, BoxFuture, Instant, StdInstant, random};
 use crate::transport::Address;
 
 /// The time in which the loss of a line is noticed on which nothing moves is twice this.
-const PROBE: Duration = Duration::from_secs(15);
+pub(super) const PROBE: Duration = Duration::from_secs(15);
 
 /// The most time that one attempt to connect may take, the hook included.
 const ATTEMPT: Duration = Duration::from_secs(30);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::caveat::Caveat;
+use super::gatekeeper::GatekeeperClient;
 use super::mac::{Secret, Tag, hex, is_same, mac, unhex};
 use super::refusal::{Refusal, Rule};
 use super::store::{Change, Store};
@@ -45,6 +46,24 @@ impl Challenge {
     pub fn check(&self, owner: &PublicKey, origin: &str, nonce: &str) -> Result<(), signed::Refusal> {
         owner.verify(message(origin, nonce, &self.nonce).as_bytes(), &self.signature)
     }
+}
+
+/// Has the peer prove that it is the owner of a key and one of the origins.
+pub(crate) async fn prove(
+    gatekeeper: &GatekeeperClient,
+    owner: &PublicKey,
+    origins: &[String],
+) -> Result<(), Error> {
+    let nonce = hex(&random::bytes::<16>());
+    let challenge = gatekeeper.challenge(&nonce).await.map_err(|error| {
+        let error = Error::from(error);
+        Error::new(error.kind(), format!("the peer has not proved that it is the owner: {error}"))
+    })?;
+    let mut proved = Err(signed::Rule::Target.broken("no origin"));
+    for origin in origins {
+        proved = proved.or_else(|_| challenge.check(owner, origin, &nonce));
+    }
+    Ok(proved?)
 }
 
 fn message(origin: &str, nonce: &str, own: &str) -> String {

@@ -117,6 +117,9 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// How the error ends if an address is not public and has to be.
+pub(crate) const NOT_PUBLIC: &str = "it leads to no public address";
+
 /// Returns the socket of an address, and the party that it leads to. With `public` no other is connected to.
 pub(crate) async fn dial(address: &Address, public: bool) -> io::Result<(Box<dyn Io>, Remote)> {
     match address {
@@ -126,8 +129,7 @@ pub(crate) async fn dial(address: &Address, public: bool) -> io::Result<(Box<dyn
                 let found = tokio::net::lookup_host(host).await?;
                 let public: Vec<SocketAddr> = found.filter(|found| is_public(found.ip())).collect();
                 if public.is_empty() {
-                    let what = "it leads to no public address";
-                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, NOT_PUBLIC));
                 }
                 TcpStream::connect(&public[..]).await?
             } else {
