@@ -214,7 +214,8 @@ impl Node {
     /// on, and so do the calls that handlers make. At the deadline, calls that wait for [room](crate::Limits::running_calls)
     /// are refused in the same way. Once its connection has closed, a call fails with the reason of the end, without a
     /// `code` and with the same fate; a WebSocket is closed with the code 1001. Tasks that handlers have spawned are not
-    /// waited for. New connections and listeners are refused.
+    /// waited for, nor calls whose results the gatekeeper of a sturdy owner keeps: its `Owner::settled` waits for these.
+    /// New connections and listeners are refused.
     ///
     /// # Cancel safety
     ///

@@ -5,10 +5,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use super::caveat::Caveat;
-use super::counters::{Counter, ending, seconds};
+use super::counters::Counter;
 use super::mac::Tag;
 use super::refusal::{Refusal, Rule};
-use super::revoked::{self, Revocation};
+use super::revoked::Revocation;
+use super::rows;
 use super::store::Store;
 use super::sweep::{self, Sweep};
 use crate::cap::Cap;
@@ -69,10 +70,11 @@ pub(super) struct Held {
 
 /// The references that are held now, and the store by which their limits outlive the program.
 pub(super) struct Admissions {
-    pub(super) store: Box<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) clock: ClockFn,
     held: Mutex<Table>,
-    /// Is held while what depends on itself is changed: counters, revocations, and the memory of invocations.
+    /// What is to be forgotten. It is held while something is changed that depends on what is kept: counters, revocations,
+    /// results, and the memory of invocations.
     pub(super) changing: Mutex<Sweep>,
 }
 
@@ -86,8 +88,9 @@ struct Table {
 type Alarm = Arc<Mutex<Option<AbortHandle>>>;
 
 impl Admissions {
-    pub(super) fn new(store: Box<dyn Store>, clock: ClockFn) -> Arc<Self> {
-        Arc::new(Self { store, clock, held: Mutex::default(), changing: Mutex::default() })
+    pub(super) fn new(store: Arc<dyn Store>, clock: ClockFn) -> Result<Arc<Self>, Error> {
+        let changing = Mutex::new(Sweep::new(store.clone())?);
+        Ok(Arc::new(Self { store, clock, held: Mutex::default(), changing }))
     }
 
     pub(super) fn live(&self) -> Vec<Live> {
@@ -107,7 +110,7 @@ impl Admissions {
 
     /// Revokes what is named by a tag for good, and ends all that was given by it.
     pub(super) fn revoke(&self, tag: &Tag) -> Result<(), Error> {
-        self.store.put(&revoked::start(tag), &[])?;
+        self.store.put(&rows::revoked(tag), &[])?;
         self.end_where(|held| held.tags.contains(tag));
         Ok(())
     }
@@ -116,14 +119,14 @@ impl Admissions {
     pub(super) fn revoke_link(&self, link: &Revocation<'_>) -> Result<(), Refusal> {
         {
             let sweep = &mut lock(&self.changing);
-            link.keep(&*self.store, sweep, seconds((self.clock)()))?;
+            link.keep(sweep, rows::seconds((self.clock)()))?;
         }
         self.end_where(|held| link.tags.last().is_some_and(|tag| held.tags.contains(tag)));
         Ok(())
     }
 
     pub(super) fn is_revoked(&self, tag: &Tag) -> Result<bool, Refusal> {
-        Ok(!self.store.names(&revoked::start(tag)).map_err(Refusal::owner)?.is_empty())
+        Ok(!self.store.names(&rows::revoked(tag)).map_err(Refusal::owner)?.is_empty())
     }
 
     /// Checks that its time is not over.
@@ -178,7 +181,7 @@ impl Admissions {
         }
         // It may have been revoked, and that forgotten, when the clock was ahead.
         let forgotten = sweep::forgotten(&*self.store).map_err(Refusal::owner)?;
-        let is_over = until.is_some_and(|until| ending(until) <= forgotten);
+        let is_over = until.is_some_and(|until| rows::end_by(until) <= forgotten);
         if is_over { Err(Rule::Expiry.broken()) } else { Ok(()) }
     }
 
@@ -241,7 +244,7 @@ impl Admissions {
             }
             // The narrowest first: if it refuses, the wider ones have lost nothing.
             for (counter, most, period) in counters.iter().rev() {
-                if !counter.count((&*this.store, sweep), *most, *period, now)? {
+                if !counter.count(sweep, *most, *period, now)? {
                     return Err(refusal(format!("the {most} calls that are allowed have been made")));
                 }
             }

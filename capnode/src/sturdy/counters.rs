@@ -1,10 +1,10 @@
 //! Counters that are kept for a caveat, and shared by all that was redeemed by it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::mac::{Tag, hex};
 use super::refusal::{Refusal, Rule};
-use super::store::Store;
+use super::rows;
 use super::sweep::{self, Sweep};
 
 /// The most counters for all that was made from one text or link of the owner's own.
@@ -20,32 +20,32 @@ pub(super) struct Counter {
 
 impl Counter {
     pub(super) fn new(object: &str, branch: &str, tag: &Tag, until: Option<SystemTime>) -> Self {
-        let start = format!("{}{branch}/", start(object));
-        Self { name: format!("{start}{}", hex(tag)), start, until: until.map_or(u64::MAX, ending) }
+        let start = format!("{}{branch}/", rows::counters(object));
+        Self { name: format!("{start}{}", hex(tag)), start, until: until.map_or(u64::MAX, rows::end_by) }
     }
 
     /// Counts one more, if there are fewer than `most`, within the present period if there is one. Nobody else counts
     /// meanwhile.
     pub(super) fn count(
         &self,
-        (store, sweep): (&dyn Store, &mut Sweep),
+        sweep: &mut Sweep,
         most: u64,
         period: Option<Duration>,
         now: SystemTime,
     ) -> Result<bool, Refusal> {
-        let now = seconds(now);
-        let kept = store.get(&self.name).map_err(Refusal::owner)?;
+        let now = rows::seconds(now);
+        let kept = sweep.store().get(&self.name).map_err(Refusal::owner)?;
         let (mut made, mut began) = match &kept {
             Some(kept) => {
-                read(kept).map(|[made, began, _]| (made, began)).ok_or_else(|| Rule::Owner.broken())?
+                read(kept).map(|[_, made, began]| (made, began)).ok_or_else(|| Rule::Owner.broken())?
             }
             None => {
                 // It may have been forgotten by a clock that was ahead.
-                if self.until <= sweep::forgotten(store).map_err(Refusal::owner)? {
+                if self.until <= sweep::forgotten(sweep.store()).map_err(Refusal::owner)? {
                     return Err(Rule::Expiry.broken());
                 }
-                sweep.add(store, now)?;
-                self.make_room(store, now)?;
+                sweep.add(now)?;
+                self.make_room(sweep, now)?;
                 (0, now)
             }
         };
@@ -55,27 +55,22 @@ impl Counter {
         if made >= most {
             return Ok(false);
         }
-        let value = [made + 1, began, self.until].map(u64::to_be_bytes).concat();
-        store.put(&self.name, &value).map_err(Refusal::owner)?;
+        let value = [self.until, made + 1, began].map(u64::to_be_bytes).concat();
+        sweep.store().put(&self.name, &value).map_err(Refusal::owner)?;
         Ok(true)
     }
 
     /// Forgets counters of texts that have expired, if there are too many: any holder can make one.
-    fn make_room(&self, store: &dyn Store, now: u64) -> Result<(), Refusal> {
-        let mut names = store.names(&self.start).map_err(Refusal::owner)?;
+    fn make_room(&self, sweep: &Sweep, now: u64) -> Result<(), Refusal> {
+        let mut names = sweep.store().names(&self.start).map_err(Refusal::owner)?;
         if names.len() >= MOST {
-            sweep::forget(store, &mut names, now)?;
+            sweep.forget(&mut names, now)?;
         }
         if names.len() < MOST { Ok(()) } else { Err(Rule::Quota.broken()) }
     }
 }
 
-/// Returns how the names of an object's counters begin.
-pub(super) fn start(object: &str) -> String {
-    format!("{}{object}/", sweep::COUNTER)
-}
-
-/// Returns the numbers of a counter: calls made, begin of the period, end of the texts.
+/// Returns the numbers of a counter: end of the texts, calls made, begin of the period.
 fn read(value: &[u8]) -> Option<[u64; 3]> {
     let value: &[u8; 24] = value.try_into().ok()?;
     let mut numbers = [0; 3];
@@ -83,15 +78,4 @@ fn read(value: &[u8]) -> Option<[u64; 3]> {
         *number = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     }
     Some(numbers)
-}
-
-/// Returns the first second at which all has ended that ends at this time.
-pub(super) fn ending(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() + u64::from(since.subsec_nanos() > 0)
-}
-
-/// Returns the seconds that are over at this time.
-pub(super) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -5,13 +5,13 @@ use std::time::UNIX_EPOCH;
 
 use super::admit::Admission;
 use super::caveat::Caveat;
-use super::counters::{ending, seconds};
 use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, caveats, result_tag, tag, url};
 use super::mac::Tag;
 use super::owner::{Kept, Owner};
 use super::refusal::{Refusal, Rule};
 use super::results::{Place, Waits};
 use super::revoked::Revocation;
+use super::rows::{end_by, seconds};
 use super::text::Sturdy;
 use crate::cap::context::context;
 use crate::cap::{Cap, RefKind};
@@ -45,10 +45,11 @@ pub trait Gatekeeper {
     /// Has the method called that a signed invocation names, whose link also allows `await`, and keeps the result for those
     /// to whom the invoker delegates that. Returns when the call has begun, which then does not need the invoker.
     ///
-    /// The result is kept in the owner's store until the first link of the invocation ends: at most 64 of one link and 256 of those
+    /// The result is kept in the owner's store until one of the links of the invocation ends: at most 64 of one link and 256 of those
     /// with as many links below one of the owner's own, of 64 KiB each. It has no references and streams in it: awaiting such a
     /// one fails. Of an error the class and the message are kept. Awaiting a call fails that ran when the owner was restarted, with
-    /// [`Rule::Interrupted`], and one whose result its store could not keep, with [`Rule::Owner`].
+    /// [`Rule::Interrupted`], and one whose result its store could not keep, with [`Rule::Owner`]. The owner waits by
+    /// [`Owner::settled`] until no such call runs; [`Node::drain`](crate::Node::drain) does not.
     ///
     /// The invocation is used up also if the call is then not made, such as for want of room: once is once. Its maker signs another,
     /// whose result has another URL.
@@ -160,7 +161,7 @@ impl Owner {
     fn end_link(&self, links: &[Step], by: usize) -> Result<(), Refusal> {
         let Some(last) = links.last() else { return Ok(()) };
         let tags: Vec<_> = links.iter().map(|link| tag(&link.name, None)).collect();
-        self.admissions().revoke_link(&Revocation { tags: &tags, by, end: ending(last.expires) })
+        self.admissions().revoke_link(&Revocation { tags: &tags, by, end: end_by(last.expires) })
     }
 
     /// Takes an invocation of an action, once, with a nonce where anybody can read along.

@@ -70,10 +70,12 @@ mod file_store;
 mod gatekeeper;
 mod mac;
 mod owner;
+mod present;
 mod reference;
 mod refusal;
 mod results;
 mod revoked;
+mod rows;
 mod store;
 mod sweep;
 #[cfg(test)]

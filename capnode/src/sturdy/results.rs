@@ -7,17 +7,18 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 use super::admit::Admissions;
-use super::counters::{ending, seconds};
 use super::documents::{branch, tag};
 use super::mac::{Tag, hex};
+use super::present::{Entered, Present};
 use super::refusal::{Refusal, Rule};
+use super::rows::{self, end_by, seconds};
+use super::sweep::Sweep;
 use crate::cap::payload::encode;
 use crate::cap::slot::decode;
 use crate::error::{Error, ErrorKind};
 use crate::message::Payload;
 use crate::runtime::timeout;
 use crate::signed::Step;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use crate::value::Value;
 
@@ -34,14 +35,11 @@ const ERROR: usize = 4096;
 const WAITING_BY_LINK: usize = 16;
 /// The most who wait at a time, of those of one branch with as many links above them.
 const WAITING: usize = 64;
-/// After so many calls, results of the object that have expired go, whoever has made them.
-const SWEEP: u64 = 256;
 /// The time for which a call is waited for that has not come yet.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// The place of a result in the store.
 pub(super) struct Place {
-    of_object: String,
     of_depth: String,
     of_holder: String,
     name: String,
@@ -50,10 +48,9 @@ pub(super) struct Place {
 impl Place {
     /// Returns the place of the result that `tag` names, of a call by the holder of the last of these links.
     pub(super) fn new(object: &str, links: &[Step], named: &Tag) -> Self {
-        let of_object = start(object);
-        let of_depth = format!("{of_object}{}/", depth(links));
+        let of_depth = format!("{}{}/", rows::results(object), depth(links));
         let of_holder = format!("{of_depth}{}/", holder(links));
-        Self { name: format!("{of_holder}{}", hex(named)), of_object, of_depth, of_holder }
+        Self { name: format!("{of_holder}{}", hex(named)), of_depth, of_holder }
     }
 }
 
@@ -67,82 +64,62 @@ fn holder(links: &[Step]) -> String {
     links.last().map(|link| hex(&tag(&link.name, None))).unwrap_or_default()
 }
 
-/// Returns how the names of the results of an object's calls begin.
-pub(super) fn start(object: &str) -> String {
-    format!("result/{object}/")
-}
-
 /// The state of a call whose result is kept.
 enum Outcome {
     Running,
     Ended(Result<Value, Error>),
 }
 
-type Waiting = Arc<Mutex<HashMap<String, usize>>>;
-
-/// One who waits.
+/// One who waits, counted with those of its branch and depth, and with those of its link.
 pub(super) struct Waits {
-    counted: [String; 2],
-    all: Waiting,
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        let mut waiting = lock(&self.all);
-        for counted in &mut self.counted {
-            let left = waiting.remove(counted).unwrap_or_default().saturating_sub(1);
-            if left > 0 {
-                waiting.insert(std::mem::take(counted), left);
-            }
-        }
-    }
-}
-
-/// The ways to wake those who watch a result, by its name.
-type Watched = Arc<Mutex<HashMap<String, Arc<Notify>>>>;
-
-/// One who watches a result.
-struct Watch {
-    name: String,
-    changed: Arc<Notify>,
-    all: Watched,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        let mut all = lock(&self.all);
-        // The table's and this one: nobody else watches it.
-        if Arc::strong_count(&self.changed) == 2 {
-            all.remove(&self.name);
-        }
-    }
+    _counted: [Entered<()>; 2],
 }
 
 /// What this program knows of a call, beside what is in the store.
-enum Known {
-    Running,
-    /// The outcome could not be kept.
-    Lost(Error),
+struct Known {
+    /// Why the outcome could not be kept. There is none while the call runs.
+    lost: Option<Error>,
+    /// The seconds when its result expires.
+    end: u64,
 }
 
-type Calls = HashMap<String, Known>;
+/// What is known of calls, by their places.
+#[derive(Default)]
+struct Calls {
+    known: HashMap<String, Known>,
+    sweep: crate::sweep::Sweep,
+}
+
+impl Calls {
+    /// Enters a call that runs. Those that were lost go when their results would have expired.
+    fn enter(&mut self, name: &str, end: u64, now: u64) {
+        if self.sweep.is_due(self.known.len()) {
+            self.known.retain(|_, known| known.lost.is_none() || now < known.end);
+            self.sweep.done(self.known.len());
+        }
+        self.known.insert(name.to_owned(), Known { lost: None, end });
+    }
+}
 
 /// The calls whose results are kept, and whoever waits for them. What is kept of a call is in the store from its begin on: the
 /// seconds until which it is kept, and then its outcome.
 pub(super) struct Results {
     admissions: Arc<Admissions>,
-    /// The calls that run, and those whose outcome could not be kept, by their places. Is held while a result is changed.
+    /// The calls that run, and those whose outcome could not be kept. It is held while a result is changed, and taken after
+    /// `Admissions::changing`.
     calls: Mutex<Calls>,
-    /// The numbers of those who wait, by branches and depths, and by links.
-    waiting: Waiting,
-    watched: Watched,
-    begun: AtomicU64,
+    /// Those who wait, by branches and depths, and by links.
+    waiting: Present<()>,
+    /// The ways to wake those who watch a result, by its name.
+    watched: Present<Arc<Notify>>,
+    /// Wakes those who wait until no call runs, when one has ended.
+    ended: Notify,
 }
 
 impl Results {
     pub(super) fn new(admissions: Arc<Admissions>) -> Self {
-        let (calls, waiting, watched) = (Mutex::default(), Waiting::default(), Watched::default());
-        Self { admissions, calls, waiting, watched, begun: AtomicU64::new(1) }
+        let (calls, waiting, watched) = (Mutex::default(), Present::default(), Present::default());
+        Self { admissions, calls, waiting, watched, ended: Notify::new() }
     }
 
     /// Enters a call that is to be made, if there is room for its result, which is kept until `until`. `check` says whether
@@ -153,89 +130,68 @@ impl Results {
         until: SystemTime,
         check: impl FnOnce() -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        let calls = &mut lock(&self.calls);
+        let now = seconds((self.admissions.clock)());
+        let sweep = &mut lock(&self.admissions.changing);
         // Whoever forgets the object from now on waits, and finds the result; who has done so is found here.
         check()?;
-        if self.begun.fetch_add(1, Ordering::Relaxed) % SWEEP == 0 {
-            let names = self.admissions.store.names(&place.of_object).map_err(Refusal::owner)?;
-            self.sweep(names, calls).map_err(Refusal::owner)?;
-        }
-        if !self.has_room(place, calls).map_err(Refusal::owner)? {
-            return Err(Rule::Quota.broken());
-        }
-        let kept = self.admissions.store.put(&place.name, &ending(until).to_be_bytes());
-        kept.map_err(Refusal::owner)?;
-        calls.insert(place.name.clone(), Known::Running);
+        sweep.add(now)?;
+        make_room(place, sweep, now)?;
+        let calls = &mut lock(&self.calls);
+        let end = end_by(until);
+        sweep.store().put(&place.name, &end.to_be_bytes()).map_err(Refusal::owner)?;
+        calls.enter(&place.name, end, now);
         self.wake(&place.name);
         Ok(())
     }
 
     /// Keeps the outcome of a call.
     pub(super) fn end(&self, place: &Place, outcome: Result<Value, Error>) -> Result<(), Error> {
-        let calls = &mut lock(&self.calls);
-        calls.remove(&place.name);
+        let _changing = lock(&self.admissions.changing);
+        let known = &mut lock(&self.calls).known;
         let kept = self.keep(place, outcome);
-        if let Err(error) = &kept {
-            calls.insert(place.name.clone(), Known::Lost(error.clone()));
+        match (&kept, known.get_mut(&place.name)) {
+            (Err(why), Some(call)) => call.lost = Some(why.clone()),
+            _ => drop(known.remove(&place.name)),
         }
         self.wake(&place.name);
+        self.ended.notify_waiters();
         kept
     }
 
     fn keep(&self, place: &Place, outcome: Result<Value, Error>) -> Result<(), Error> {
         let store = &self.admissions.store;
-        // There is none if the object was forgotten meanwhile.
+        // There is none if the object was forgotten meanwhile, or the result has expired.
         let Some(until) = store.get(&place.name)? else { return Ok(()) };
         store.put(&place.name, &[until, written(outcome)].concat())
     }
 
+    /// Waits until no call runs.
+    pub(super) async fn settled(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if !lock(&self.calls).known.values().any(|call| call.lost.is_none()) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     /// Wakes those who wait for one result, and nobody else.
     fn wake(&self, name: &str) {
-        if let Some(changed) = lock(&self.watched).get(name) {
+        if let Some(changed) = self.watched.shared(name) {
             changed.notify_waiters();
         }
     }
 
-    fn watch(&self, name: &str) -> Watch {
-        let changed = lock(&self.watched).entry(name.to_owned()).or_default().clone();
-        Watch { name: name.to_owned(), changed, all: self.watched.clone() }
-    }
-
-    /// Forgets the results of an object's calls.
+    /// Forgets the results of an object's calls. Nobody else changes what is kept meanwhile.
     pub(super) fn forget(&self, object: &str) -> Result<(), Error> {
-        let (calls, store, start) = (&mut lock(&self.calls), &self.admissions.store, start(object));
-        calls.retain(|name, known| matches!(known, Known::Running) || !name.starts_with(&start));
-        store.names(&start)?.iter().try_for_each(|name| store.remove(name))
-    }
-
-    /// Checks that there is room for one more. If there is none, results that have expired go.
-    fn has_room(&self, place: &Place, calls: &mut Calls) -> Result<bool, Error> {
-        let is_full = |names: &[String]| {
-            let of_holder = names.iter().filter(|name| name.starts_with(&place.of_holder));
-            names.len() >= OF_DEPTH || of_holder.count() >= OF_HOLDER
-        };
-        let names = self.admissions.store.names(&place.of_depth)?;
-        Ok(!is_full(&names) || !is_full(&self.sweep(names, calls)?))
-    }
-
-    /// Forgets those of some results that have expired. Returns the names of the others.
-    fn sweep(&self, names: Vec<String>, calls: &mut Calls) -> Result<Vec<String>, Error> {
-        let (store, mut left) = (&self.admissions.store, Vec::new());
-        for name in names {
-            let runs = matches!(calls.get(&name), Some(Known::Running));
-            if runs || store.get(&name)?.is_some_and(|kept| self.is_kept(&kept)) {
-                left.push(name);
-            } else {
-                store.remove(&name)?;
-                calls.remove(&name);
-            }
-        }
-        Ok(left)
+        let (known, start) = (&mut lock(&self.calls).known, rows::results(object));
+        known.retain(|name, known| known.lost.is_none() || !name.starts_with(&start));
+        rows::remove_all(&*self.admissions.store, &start)
     }
 
     fn is_kept(&self, kept: &[u8]) -> bool {
-        let until = kept.first_chunk().map(|until| u64::from_be_bytes(*until));
-        until.is_some_and(|until| seconds((self.admissions.clock)()) < until)
+        rows::end(kept).is_some_and(|end| seconds((self.admissions.clock)()) < end)
     }
 
     /// Waits for a result. A call that has not come is waited for as long as one that may come soon.
@@ -258,15 +214,8 @@ impl Results {
     pub(super) fn enter(&self, links: &[Step]) -> Result<Waits, Refusal> {
         let depth = depth(links);
         let by_link = format!("{depth}/{}", holder(links));
-        let mut waiting = lock(&self.waiting);
-        let count = |counted: &str| waiting.get(counted).copied().unwrap_or_default();
-        if count(&depth) >= WAITING || count(&by_link) >= WAITING_BY_LINK {
-            return Err(Rule::Quota.broken());
-        }
-        for counted in [&depth, &by_link] {
-            *waiting.entry(counted.clone()).or_default() += 1;
-        }
-        Ok(Waits { counted: [depth, by_link], all: self.waiting.clone() })
+        let enter = |name: &str, most| self.waiting.enter(name, most).ok_or_else(|| Rule::Quota.broken());
+        Ok(Waits { _counted: [enter(&depth, WAITING)?, enter(&by_link, WAITING_BY_LINK)?] })
     }
 
     /// Calls `look` after each change of a result, until it has found something.
@@ -275,9 +224,9 @@ impl Results {
         place: &Place,
         look: impl Fn() -> Result<Option<T>, Refusal>,
     ) -> Result<T, Refusal> {
-        let watch = self.watch(&place.name);
+        let watch = self.watched.enter(&place.name, usize::MAX).ok_or_else(|| Rule::Quota.broken())?;
         loop {
-            let changed = watch.changed.notified();
+            let changed = watch.shared.notified();
             if let Some(found) = look()? {
                 return Ok(found);
             }
@@ -289,13 +238,26 @@ impl Results {
         let calls = lock(&self.calls);
         let kept = self.admissions.store.get(&place.name).map_err(Refusal::owner)?;
         let Some(kept) = kept.filter(|kept| self.is_kept(kept)) else { return Ok(None) };
-        match (read(&kept[8..]).map_err(Refusal::owner)?, calls.get(&place.name)) {
+        match (read(&kept[8..]).map_err(Refusal::owner)?, calls.known.get(&place.name)) {
             (Some(outcome), _) => Ok(Some(Outcome::Ended(outcome))),
-            (None, Some(Known::Running)) => Ok(Some(Outcome::Running)),
-            (None, Some(Known::Lost(why))) => Err(Refusal::owner(why.clone())),
+            (None, Some(Known { lost: None, .. })) => Ok(Some(Outcome::Running)),
+            (None, Some(Known { lost: Some(why), .. })) => Err(Refusal::owner(why.clone())),
             (None, None) => Err(Rule::Interrupted.broken()),
         }
     }
+}
+
+/// Checks that there is room for one more. If there is none, results that have expired go: calls of these have ended with their links.
+fn make_room(place: &Place, sweep: &Sweep, now: u64) -> Result<(), Refusal> {
+    let is_full = |names: &[String]| {
+        let of_holder = names.iter().filter(|name| name.starts_with(&place.of_holder));
+        names.len() >= OF_DEPTH || of_holder.count() >= OF_HOLDER
+    };
+    let mut names = sweep.store().names(&place.of_depth).map_err(Refusal::owner)?;
+    if is_full(&names) {
+        sweep.forget(&mut names, now)?;
+    }
+    if is_full(&names) { Err(Rule::Quota.broken()) } else { Ok(()) }
 }
 
 /// Writes an outcome. Of an error there remain its class and the begin of what others are told.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::mac::{Tag, hex};
 use super::refusal::{Refusal, Rule};
+use super::rows;
 use super::store::{Change, Store};
-use super::sweep::{self, REVOCATION as ENDING, Sweep, revocation as ending, rows};
+use super::sweep::Sweep;
 use crate::error::Error;
 
 /// The most links that the holder of one link can have revoked at a time.
@@ -32,44 +33,40 @@ pub(super) struct Revocation<'a> {
 
 impl Revocation<'_> {
     /// Keeps it, and forgets those of links below, which are as good as revoked. Nobody else does so meanwhile.
-    pub(super) fn keep(&self, store: &dyn Store, sweep: &mut Sweep, now: u64) -> Result<(), Refusal> {
-        sweep.add(store, now)?;
+    pub(super) fn keep(&self, sweep: &mut Sweep, now: u64) -> Result<(), Refusal> {
+        sweep.add(now)?;
+        let store = sweep.store();
         let path = path(self.tags);
         let mut gone = BTreeSet::new();
         for by in 0..LINKS {
             gone.extend(places(store, &format!("{by}/{path}/"))?);
         }
         if self.by > 0 {
-            self.make_room(store, now, &gone)?;
+            self.make_room(sweep, now, &gone)?;
         }
         let place = format!("{}/{path}", self.by);
         let end = end(store, &place)?.unwrap_or_default().max(self.end).to_be_bytes();
-        let gone: Vec<_> = gone.iter().flat_map(|place| rows(place)).collect();
-        let [ending, revoked] = rows(&place);
+        let gone: Vec<_> = gone.iter().flat_map(|place| rows::of_revocation(place)).collect();
+        let [ending, revoked] = rows::of_revocation(&place);
         let mut changes: Vec<Change<'_>> = gone.iter().map(|name| (name.as_str(), None)).collect();
         changes.extend([(ending.as_str(), Some(&end[..])), (revoked.as_str(), Some(&[]))]);
         store.write(&changes).map_err(Refusal::owner)
     }
 
     /// Checks that its holder may have another one revoked. If there are too many, those of links that have ended go.
-    fn make_room(&self, store: &dyn Store, now: u64, gone: &BTreeSet<String>) -> Result<(), Refusal> {
+    fn make_room(&self, sweep: &Sweep, now: u64, gone: &BTreeSet<String>) -> Result<(), Refusal> {
         let [branch, own] =
-            [1, self.by].map(|links| ending(&format!("{}/{}", self.by, path(&self.tags[..links]))));
-        let mut kept = store.names(&branch).map_err(Refusal::owner)?;
-        kept.retain(|name| name.strip_prefix(ENDING).is_none_or(|place| !gone.contains(place)));
+            [1, self.by].map(|links| rows::revocation(&format!("{}/{}", self.by, path(&self.tags[..links]))));
+        let mut kept = sweep.store().names(&branch).map_err(Refusal::owner)?;
+        kept.retain(|name| rows::place(name).is_none_or(|place| !gone.contains(place)));
         let is_full = |kept: &[String]| {
             kept.len() >= OF_DEPTH || kept.iter().filter(|name| name.starts_with(&own)).count() >= OF_HOLDER
         };
         if is_full(&kept) {
-            sweep::forget(store, &mut kept, now)?;
+            sweep.forget(&mut kept, now)?;
         }
         if is_full(&kept) { Err(Rule::Quota.broken()) } else { Ok(()) }
     }
-}
-
-/// Returns how the names of a tag's revocations begin. The name of one for good, of a text, is no longer.
-pub(super) fn start(tag: &Tag) -> String {
-    format!("{}{}", sweep::REVOKED, hex(tag))
 }
 
 fn path(tags: &[Tag]) -> String {
@@ -78,11 +75,11 @@ fn path(tags: &[Tag]) -> String {
 
 /// Returns the places that begin with `start`.
 fn places(store: &dyn Store, start: &str) -> Result<Vec<String>, Refusal> {
-    let names = store.names(&ending(start)).map_err(Refusal::owner)?;
-    Ok(names.into_iter().filter_map(|name| Some(name.strip_prefix(ENDING)?.to_owned())).collect())
+    let names = store.names(&rows::revocation(start)).map_err(Refusal::owner)?;
+    Ok(names.into_iter().filter_map(|name| Some(rows::place(&name)?.to_owned())).collect())
 }
 
 fn end(store: &dyn Store, place: &str) -> Result<Option<u64>, Refusal> {
-    let end: Result<_, Error> = store.get(&ending(place));
-    Ok(end.map_err(Refusal::owner)?.and_then(|end| end.try_into().ok()).map(u64::from_be_bytes))
+    let end: Result<_, Error> = store.get(&rows::revocation(place));
+    Ok(end.map_err(Refusal::owner)?.and_then(|end| rows::end(&end)))
 }

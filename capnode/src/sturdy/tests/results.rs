@@ -436,3 +436,98 @@ async fn the_end_of_a_call_wakes_those_alone_who_wait_for_its_result() {
     let (_, one) = waits.remove(0);
     assert_eq!(one.await.unwrap().unwrap().as_str(), Some("one"));
 }
+
+/// Returns the step of a link that the owner itself has issued.
+fn link_of(id: u32, expires: SystemTime) -> signed::Step {
+    signed::Step {
+        name: signed::LinkName { delegator: "a".to_owned(), id: id.to_string() },
+        controller: "b".to_owned(),
+        target: "c".to_owned(),
+        caveats: Vec::new(),
+        expires,
+    }
+}
+
+#[tokio::test]
+async fn results_of_all_objects_go_when_they_have_expired() {
+    let office = Office::new(None, Arc::default());
+    let owner = &office.place.owner;
+    let other = owner.keep("desk", b"").unwrap().object().to_owned();
+    let objects = [office.url.rsplit('/').next().unwrap(), &other];
+    let mut most = 0;
+    for call in 0..2000_u32 {
+        *lock(&office.place.now) = at(1000 + u64::from(call));
+        let until = at(1010 + u64::from(call));
+        let place = kept::Place::new(objects[call as usize % 2], &[link_of(call, until)], &[0; 32]);
+        owner.results().begin(&place, until, || Ok(())).unwrap();
+        owner.results().end(&place, Ok(Value::from("it"))).unwrap();
+        most = most.max(rows(&office.store, "result/"));
+    }
+    // Ten or so live at a time.
+    assert!(most <= 256 + 11, "{most}");
+    // What is added of another kind is enough for them to go.
+    *lock(&office.place.now) = at(5000);
+    let text = owner.keep("desk", b"").unwrap();
+    for calls in 0..257 {
+        let text = text.with(&Caveat::Until(at(6000))).unwrap().with(&Caveat::Count(calls)).unwrap();
+        owner.revoke(&text).unwrap();
+    }
+    assert_eq!(rows(&office.store, "result/"), 0);
+}
+
+#[tokio::test]
+async fn a_call_whose_object_is_forgotten_while_it_is_taken_leaves_no_result() {
+    // The clock is asked several times, and each time could be the one.
+    let mut asked = 0_u32;
+    loop {
+        let office = Office::new(None, Arc::default());
+        let object = office.url.rsplit('/').next().unwrap().to_owned();
+        let link = office.issue().await;
+        let call = office.call(&link, "done", "it").await;
+        let forgets = office.place.owner.clone();
+        let mut left = asked;
+        *lock(&office.place.asked) = Some(Box::new(move || {
+            if left == 0 {
+                forgets.forget(&object).unwrap();
+            }
+            left = left.checked_sub(1)?;
+            Some(())
+        }));
+        let kept = office.place.owner.keep_by(&call).await;
+        if lock(&office.place.asked).take().is_some() {
+            kept.unwrap();
+            break;
+        }
+        assert_eq!(rows(&office.store, "result/"), 0, "{asked}");
+        asked += 1;
+    }
+    assert!(asked > 2, "{asked}");
+}
+
+#[tokio::test]
+async fn an_owner_has_settled_when_no_kept_call_runs() {
+    let office = Office::new(None, Arc::default());
+    let owner = &office.place.owner;
+    owner.settled().now_or_never().unwrap();
+    office.keep("done", "this").await;
+    office.keep("done", "that").await;
+    let (woken, mut settled) = (Arc::new(Woken::default()), Box::pin(owner.settled()));
+    let waker = woken.clone().into();
+    assert!(settled.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    office.may.add_permits(1);
+    while owner.live().len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(settled.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    office.may.add_permits(1);
+    settled.await;
+    assert_eq!(rows(&office.store, "result/"), 2);
+    // One whose outcome is lost has ended as well.
+    let store = Arc::new(Full::default());
+    let office = Office::over(None, Arc::default(), store.clone());
+    office.keep("done", "it").await;
+    store.1.store(true, Relaxed);
+    office.may.add_permits(1);
+    office.place.owner.settled().await;
+    assert_eq!(office.refused(), (Rule::Owner, None));
+}
