@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn two_who_leave_at_once_leave_nothing() {
-        const ROUNDS: usize = 20_000;
+        const ROUNDS: usize = 5_000;
         let present = Present::<Arc<()>>::default();
         let both = Barrier::new(2);
         let leave = || {
