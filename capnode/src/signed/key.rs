@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -18,7 +19,8 @@ use super::refusal::{Refusal, Rule};
 /// The code of an Ed25519 public key among multicodecs.
 const ED25519: [u8; 2] = [0xed, 0x01];
 
-/// A public key of Ed25519, which is written as `did:key:z6Mk…`. Nothing about it is secret.
+/// A public key of Ed25519, which is written as `did:key:z6Mk…`, also in serde. Nothing about it is
+/// secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicKey([u8; 32]);
 
@@ -62,6 +64,18 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+impl Serialize for PublicKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// Whoever signs for a key: a [`SecretKey`], or something of yours that asks a page, an agent or a security module.
 pub trait Signer: Sync {
     /// Returns the key with which the signatures are verified.
@@ -76,7 +90,7 @@ pub trait Signer: Sync {
 pub struct SecretKey(SigningKey);
 
 /// The members of a JWK of Ed25519.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Jwk<'a> {
     kty: &'a str,
     crv: &'a str,
@@ -86,7 +100,8 @@ struct Jwk<'a> {
 }
 
 impl SecretKey {
-    /// Makes a key from the system's random numbers.
+    /// Makes a key from the system's random numbers. It cannot be saved: for one that outlives the program keep 32 random bytes,
+    /// and take the key [of these](Self::from_seed).
     ///
     /// # Panics
     ///

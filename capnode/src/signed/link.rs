@@ -111,8 +111,12 @@ impl Link {
 impl FromStr for Link {
     type Err = Refusal;
 
-    /// Reads a link of at most 64 KiB. Its shape is checked, and no signature.
+    /// Reads a link of at most 64 KiB, with or without white space of ASCII around it. Its shape is checked, and no signature.
     fn from_str(text: &str) -> Result<Self, Refusal> {
+        let text = text.trim_ascii();
+        if !text.starts_with('{') {
+            return Err(Rule::Json.broken("it is no signed link, which begins with `{`"));
+        }
         Self::of(Tree::parse(text)?)
     }
 }

@@ -138,8 +138,10 @@ impl Sturdy {
 impl FromStr for Sturdy {
     type Err = Refusal;
 
+    /// Reads a text, with or without white space of ASCII around it, as a file has at its end.
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let shape = || Rule::Shape.broken();
+        let text = text.trim_ascii();
         if text.len() > BYTES {
             return Err(Rule::Size.broken());
         }

@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::proof::{hashed, written};
 use super::refusal::Rule;
 use super::tree::Tree;
-use super::{EddsaJcs2022, ProofType, PublicKey, SecretKey, Signer, base58, target, time};
+use super::{Delegation, EddsaJcs2022, Link, ProofType, PublicKey, SecretKey, Signer, base58, target, time};
 
 mod rules;
 
@@ -62,11 +63,27 @@ fn keys_are_written_as_did_key_says() {
         let key = SecretKey::from_seed(&seed).public_key();
         assert_eq!(key.to_string(), written);
         assert_eq!(written.parse::<PublicKey>().unwrap(), key);
+        let json = format!("\"{written}\"");
+        assert_eq!(serde_json::to_string(&key).unwrap(), json);
+        assert_eq!(serde_json::from_str::<PublicKey>(&json).unwrap(), key);
+        serde_json::from_str::<PublicKey>(&json.replace("did", "DID")).unwrap_err();
         for other in
             [format!("{written}1"), written.replace("did:key:z", "did:key:z1"), written.replace('z', "Z")]
         {
             assert_eq!(other.parse::<PublicKey>().unwrap_err().rule(), Rule::Key, "{other}");
         }
+    }
+}
+
+#[test]
+fn what_is_no_link_is_said_to_be_none_and_white_space_around_one_does_not_count() {
+    let (key, at) = (SecretKey::from_seed(&[1; 32]), std::time::UNIX_EPOCH);
+    let link = Delegation::new(key.public_key(), at + Duration::from_secs(60)).actions(["redeem"]);
+    let link = now(link.issue("https://node.example/a", &key, at)).unwrap();
+    assert_eq!(format!("\x0c {link}\r\n").parse::<Link>().unwrap(), link);
+    for none in ["", "hello", "capnode:1/"] {
+        let refusal = none.parse::<Link>().unwrap_err();
+        assert_eq!(refusal.to_string(), "Json: it is no signed link, which begins with `{`");
     }
 }
 

@@ -122,6 +122,17 @@ async fn each_damage_of_a_text_is_refused() {
 }
 
 #[tokio::test]
+async fn white_space_around_a_text_does_not_count() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"milk").unwrap().reveal();
+    for spaced in [format!("{}\n", *text), format!(" \t{}\r\n", *text)] {
+        assert_eq!(*spaced.parse::<Sturdy>().unwrap().reveal(), *text);
+    }
+    let inside = text.replacen('/', " /", 1);
+    assert_eq!(inside.parse::<Sturdy>().unwrap_err().rule(), Rule::Shape);
+}
+
+#[tokio::test]
 async fn a_caveat_cannot_be_taken_out_or_put_before_another() {
     let place = place(Arc::default());
     let text = place.owner.keep("note", b"").unwrap();
