@@ -169,7 +169,8 @@ use syn::{Item, ItemTrait};
 ///
 /// The client that the method returns can be had again by the same call. By way of a durable reference it is a durable
 /// reference as well: when the connection is lost, the call is made again before the result is used again. The method
-/// is `idempotent`. Its arguments are kept, 64 KiB at most, and hold no reference of a connection.
+/// is `idempotent`. Its arguments are kept, 64 KiB at most, and hold no reference of a connection. If it fails then, the
+/// reference is broken, unless the error has the property `code` with the value `EUNAVAILABLE`: the next use tries again.
 ///
 /// # Generic traits
 ///

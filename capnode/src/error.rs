@@ -92,7 +92,8 @@ pub enum ErrorKind {
     /// A [policy](crate::Policy) of this program refused the call; or a connection was refused, by this program's
     /// `NodeBuilder::authorize`, by a node that has drained, or by a server that answers by an HTTP status and not by a
     /// WebSocket or a batch. A refusal by the peer's `NodeBuilder::authorize` ends the session, which is
-    /// [`Protocol`](Self::Protocol) with the reason.
+    /// [`Protocol`](Self::Protocol) with the reason. Of the methods of `sturdy::Signed` also a
+    /// refusal by the owner.
     Refused,
     /// The operation is not available here, for example outside a tokio runtime.
     Unsupported,

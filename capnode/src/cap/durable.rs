@@ -317,8 +317,8 @@ impl Durable {
     }
 
     /// Counts the bytes of a request that waits.
-    pub(super) fn wait(self: &Arc<Self>, epoch: u64, request: &Request) -> Result<Waits, Error> {
-        let bytes = request.args.len() + WAITING;
+    pub(super) fn wait(self: &Arc<Self>, epoch: u64, args: usize) -> Result<Waits, Error> {
+        let bytes = args + WAITING;
         let mut state = lock(&self.state);
         if state.epoch == epoch && state.is_awaited() {
             let (most, what) = match self.source {
@@ -359,6 +359,12 @@ impl Waits {
     /// Counts the request until a reference is found: it is never given up.
     pub(super) fn stay(mut self) {
         self.bytes = 0;
+    }
+
+    /// Returns the time for which calls wait for the next reference, if that of the request is lost.
+    #[cfg(feature = "sturdy")]
+    pub(super) fn lost(&self) -> Option<Duration> {
+        self.slot.has_lost(self.epoch).then_some(self.slot.waiting.time)
     }
 }
 

@@ -32,6 +32,41 @@ struct Present {
     awaited: bool,
 }
 
+/// The reference that a durable one stands for at present, or the promise of the next one: calls on it go to one connection,
+/// and none is sent again.
+#[cfg(feature = "sturdy")]
+pub(crate) struct Pinned {
+    pub(crate) cap: Cap,
+    waits: Option<Waits>,
+}
+
+#[cfg(feature = "sturdy")]
+impl Cap {
+    /// Returns what the reference stands for at present: the reference itself if it is not durable.
+    pub(crate) fn pinned(&self) -> Result<Pinned, Error> {
+        let Some(slot) = self.durable() else { return Ok(Pinned { cap: self.clone(), waits: None }) };
+        // A loss that nobody has noted yet.
+        let _is_noted = slot.has_lost(slot.epoch());
+        let Present { epoch, cap, .. } = slot.present()?;
+        let waits = Some(slot.wait(epoch, 0)?);
+        let cap = self.call_time().map_or_else(|| cap.clone(), |limit| cap.with_call_time(limit));
+        Ok(Pinned { cap, waits })
+    }
+}
+
+#[cfg(feature = "sturdy")]
+impl Pinned {
+    /// Returns the time for which the next reference is sought, if this one is lost.
+    pub(crate) fn lost(&self) -> Option<std::time::Duration> {
+        self.waits.as_ref()?.lost()
+    }
+}
+
+/// Returns `true` if whoever has answered says that another time may be better.
+fn is_for_now(error: &Error) -> bool {
+    error.property::<String>("code").as_deref() == Some("EUNAVAILABLE")
+}
+
 impl Durable {
     /// Returns the slot of the reference that a call of `parent` gave in one of its epochs.
     fn made(parent: &Arc<Self>, call: Again, present: Cap, made_at: u64) -> Cap {
@@ -95,7 +130,7 @@ impl Durable {
             let Some(slot) = Weak::upgrade(&slot) else { return };
             match outcome {
                 Ok(reply) => slot.found(epoch, result_of(Ok(reply)), made.epoch()),
-                Err(error) if error.fate() == Fate::Answered => slot.give_up(error),
+                Err(error) if error.fate() == Fate::Answered && !is_for_now(&error) => slot.give_up(error),
                 // It may have run, but nobody has the result: the next one makes it again.
                 Err(error) => slot.wait_no_longer(epoch, error),
             }
@@ -128,7 +163,7 @@ impl Durable {
             }
         };
         let epoch = present.epoch;
-        let waits = match present.awaited.then(|| self.wait(epoch, request)).transpose() {
+        let waits = match present.awaited.then(|| self.wait(epoch, request.args.len())).transpose() {
             Ok(waits) => waits,
             Err(error) => return Attempt { epoch, waits: None, response: Response::error(error) },
         };
@@ -202,7 +237,7 @@ impl Durable {
         request.options.pipelined = false;
         let present = self.present().map_err(|error| request.failing_with(error))?;
         if present.awaited {
-            self.wait(present.epoch, &request)?.stay();
+            self.wait(present.epoch, request.args.len())?.stay();
         }
         let copy = flags.keeps.then(|| Again::of(&request)).flatten();
         let result = present.cap.pipeline(request);

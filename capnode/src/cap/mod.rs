@@ -320,6 +320,12 @@ impl Cap {
         resolved.unwrap_or(nearest)
     }
 
+    /// Returns the reason if the reference is broken.
+    #[cfg(feature = "sturdy")]
+    pub(crate) fn broken_by(&self) -> Option<&Error> {
+        if let Kind::Broken(error) = &self.0 { Some(error) } else { None }
+    }
+
     pub(crate) fn promise(&self) -> Option<&Arc<Promise>> {
         match &self.0 {
             Kind::Promise(promise) => Some(promise),

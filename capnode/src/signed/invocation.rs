@@ -44,15 +44,22 @@ impl Invocation {
         self
     }
 
-    /// Carries the arguments of a method, which become plain JSON.
+    /// Carries the arguments of a method, which become plain JSON: a list or a tuple of them, or `()` if there are none.
     ///
     /// # Errors
     ///
-    /// If JSON cannot say them, or not in one way.
+    /// If JSON cannot say them, or not in one way. [`ErrorKind::Encode`] if they are no list.
     pub fn args(mut self, args: &impl Serialize) -> Result<Self, Error> {
         let json = serde_json::to_string(args);
         let json = json.map_err(|error| Error::new(ErrorKind::Encode, error.to_string()))?;
-        self.args = Some(Tree::parse(&json)?);
+        self.args = Some(match Tree::parse(&json)? {
+            Tree::Null => Tree::List(Vec::new()),
+            list @ Tree::List(_) => list,
+            _ => {
+                let message = "the arguments of an invocation are a list or a tuple, such as `(1,)`";
+                return Err(Error::new(ErrorKind::Encode, message));
+            }
+        });
         Ok(self)
     }
 

@@ -30,7 +30,8 @@ pub trait Gatekeeper {
     /// taken as well, once.
     ///
     /// Of a gatekeeper that is a [durable reference](crate::guide::reconnecting) the result is one as well: a sturdy reference
-    /// is redeemed again on each new connection.
+    /// is redeemed again on each new connection. An invocation is taken only once, so it is for [`Signed::redeem`](super::Signed::redeem),
+    /// which has a reference that ends with its connection.
     #[capnode(rederive)]
     async fn redeem(&self, text: &str) -> Result<Cap, Error>;
 
@@ -49,7 +50,8 @@ pub trait Gatekeeper {
     /// with as many links below one of the owner's own, of 64 KiB each. It has no references and streams in it: awaiting such a
     /// one fails. Of an error the class and the message are kept. Awaiting a call fails that ran when the owner was restarted, with
     /// [`Rule::Interrupted`], and one whose result its store could not keep, with [`Rule::Owner`]. The owner waits by
-    /// [`Owner::settled`] until no such call runs; [`Node::drain`](crate::Node::drain) does not.
+    /// [`Owner::settled`] until no such call runs; [`Node::drain`](crate::Node::drain) does not. Over a connection such errors,
+    /// and no error of the call itself, have a property `code`: see [`Refusal`](super::Refusal). If no call has come, it is `ENORESULT`.
     ///
     /// The invocation is used up also if the call is then not made, such as for want of room: once is once. Its maker signs another,
     /// whose result has another URL.
@@ -95,7 +97,7 @@ impl Awaited for KeptResult {
 impl Gatekeeper for Owner {
     async fn redeem(&self, text: &str) -> Result<Cap, Error> {
         let taken = if text.starts_with("capnode:") {
-            self.take(text)
+            self.take(text).await
         } else if text.starts_with('{') && self.documents().is_ok() {
             self.redeem_document(text).await
         } else {
@@ -201,7 +203,7 @@ impl Owner {
     /// Returns the target of the permit behind the limits of all its links.
     async fn permitted(&self, permit: &Permit) -> Result<Cap, Refusal> {
         let kept = self.object(permit)?;
-        let mut cap = self.restore(&kept)?;
+        let mut cap = self.restore(&kept).await?;
         for name in &permit.path {
             cap = cap.get::<Cap>(name).await.map_err(Refusal::owner)?;
             if matches!(cap.ref_kind(), RefKind::Function) {

@@ -17,9 +17,11 @@ use super::store::Store;
 use super::text::{Sturdy, is_address};
 use crate::cap::Cap;
 use crate::error::{Error, ErrorKind};
+use crate::panics::{PanicId, catch_panic};
 use crate::runtime::random;
 use crate::signed::{Signer, Verifier};
 use crate::sync::{Mutex, lock};
+use crate::value::Value;
 
 /// What is kept of an object, from which it is made again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +155,8 @@ impl fmt::Debug for OwnerBuilder {
 
 impl Owner {
     /// Begins an owner with a store. `restore` makes an object again from what is kept of it, each time that a text for it
-    /// is redeemed; what takes longer can return a [promise](crate::promise()).
+    /// is redeemed; what takes longer can return a [promise](crate::promise()). If it fails, panics or breaks its promise, the peer
+    /// learns `unavailable`, and a durable reference asks again.
     pub fn builder(
         store: impl Store,
         restore: impl Fn(&Kept) -> Result<Cap, Error> + Send + Sync + 'static,
@@ -329,8 +332,18 @@ impl Owner {
         (self.0.admissions.clock)()
     }
 
-    pub(super) fn restore(&self, kept: &Kept) -> Result<Cap, Refusal> {
-        (self.0.options.restore)(kept).map_err(Refusal::owner)
+    /// Makes an object again. Whatever fails in that is for the owner's log alone.
+    pub(super) async fn restore(&self, kept: &Kept) -> Result<Cap, Refusal> {
+        let restored = catch_panic("restore", || (self.0.options.restore)(kept));
+        let cap = restored.map_err(PanicId::into_error).and_then(|cap| cap).map_err(Refusal::owner)?;
+        if cap.nearest().promise().is_some() {
+            // Whatever it reads: the promise is resolved then.
+            let _read = cap.read::<Value>().await;
+        }
+        match cap.nearest().broken_by() {
+            Some(error) => Err(Refusal::owner(error.clone())),
+            None => Ok(cap),
+        }
     }
 
     /// Asks about a credential of another kind.
@@ -360,7 +373,7 @@ impl Owner {
     }
 
     /// Takes a text: nothing is looked up before its secret was found to belong to it.
-    pub(super) fn take(&self, text: &str) -> Result<Cap, Refusal> {
+    pub(super) async fn take(&self, text: &str) -> Result<Cap, Refusal> {
         let text: Sturdy = text.parse()?;
         let tags = self.verify(&text)?;
         let caveats = text.caveats().iter().map(|text| text.parse()).collect::<Result<Vec<Caveat>, _>>()?;
@@ -374,7 +387,7 @@ impl Owner {
             links: Vec::new(),
         };
         self.0.admissions.check(&by)?;
-        let cap = self.restore(&kept)?;
+        let cap = self.restore(&kept).await?;
         self.0.admissions.admit(&cap, by, || {
             self.kept(text.object())?;
             self.key(&text).map(drop)

@@ -8,14 +8,19 @@ use std::time::SystemTime;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::documents::{Challenge, REDEEM};
 use super::gatekeeper::GatekeeperClient;
 use super::mac::hex;
+use super::refusal::answered;
+use crate::Wire;
+use crate::cap::Cap;
 use crate::cap::payload::encode;
 use crate::cap::slot::decode;
-use crate::error::Error;
+use crate::error::{Error, Fate};
 use crate::interface::client::Client;
-use crate::runtime::random;
-use crate::signed::{Delegation, Invocation, Link, PublicKey, Refusal, Signer};
+use crate::runtime::{Instant, random};
+use crate::signed::{AWAIT, Delegation, Invocation, Link, PublicKey, Refusal, Rule, Signer};
+use crate::value::Value;
 
 /// A signed reference to an object that a client of the type `C` calls: a [`Link`], which its holder can pass on narrower,
 /// and redeem.
@@ -108,11 +113,12 @@ impl<C> Signed<C> {
 
 impl<C> Signed<C> {
     /// Has a method called, and its result kept for others: see [`Gatekeeper::keep`](super::Gatekeeper::keep). Returns the URL
-    /// of the result, to [narrow](Delegation::target) a link for the action `await` to.
+    /// of the result, to [narrow](Delegation::target) a link for the action `await` to. If it fails after the invocation was
+    /// sent, the call may run, and nobody knows its URL.
     ///
     /// # Errors
     ///
-    /// Those of [`redeem`](Self::redeem).
+    /// Those of [`redeem`](Self::redeem). With [`Rule::Action`] as the source if the link does not allow `await`.
     pub async fn keep(
         &self,
         call: Invocation,
@@ -120,36 +126,84 @@ impl<C> Signed<C> {
         signer: &impl Signer,
         now: SystemTime,
     ) -> Result<String, Error> {
-        let call = self.sign(call, gatekeeper, signer, now).await?;
-        gatekeeper.keep(&call).await?;
+        if !self.link.actions().iter().any(|action| action == AWAIT) {
+            return Err(Rule::Action.broken("without `await` nobody could have the result").into());
+        }
+        let (call, ()) = self.hand_in(call, "keep", &Asked { gatekeeper, signer, now, again: false }).await?;
         Ok(Invocation::result(&call)?)
     }
 
-    /// Signs an invocation with a nonce of the owner's, who proves that it is.
-    async fn sign(
+    /// Signs an invocation and hands it to a method of the owner's. Both its nonce and the call are of one connection.
+    async fn hand_in<T: Wire>(
         &self,
         invocation: Invocation,
-        gatekeeper: &GatekeeperClient,
-        signer: &impl Signer,
-        now: SystemTime,
-    ) -> Result<String, Error> {
-        let (nonce, origin) = (hex(&random::bytes::<16>()), self.link.origin());
-        let challenge = gatekeeper.challenge(&nonce).await?;
-        challenge.check(&self.link.owner().parse::<PublicKey>()?, origin, &nonce)?;
-        invocation.challenge(challenge.nonce).sign(&self.link, signer, now).await
+        method: &str,
+        asked: &Asked<'_, impl Signer>,
+    ) -> Result<(String, T), Error> {
+        let since = Instant::now();
+        loop {
+            let present = asked.gatekeeper.cap().pinned()?;
+            let outcome = self.hand_once(invocation.clone(), method, &present.cap, asked, since).await;
+            let error = match outcome {
+                Ok(done) => return Ok(done),
+                Err(error) => answered(error),
+            };
+            let is_harmless = match error.fate() {
+                Fate::NotSent => true,
+                Fate::MayHaveRun => asked.again,
+                Fate::Answered => false,
+            };
+            if !is_harmless || present.lost().is_none_or(|time| since.elapsed() >= time) {
+                return Err(error);
+            }
+        }
     }
+
+    async fn hand_once<T: Wire>(
+        &self,
+        invocation: Invocation,
+        method: &str,
+        present: &Cap,
+        asked: &Asked<'_, impl Signer>,
+        since: Instant,
+    ) -> Result<(String, T), Error> {
+        let (nonce, origin) = (hex(&random::bytes::<16>()), self.link.origin());
+        let challenge = present.invoke::<Challenge>("challenge", (&nonce,)).await;
+        let challenge = challenge.map_err(|error| match error.fate() {
+            Fate::Answered => error,
+            // Nothing was signed for it.
+            Fate::NotSent | Fate::MayHaveRun => error.with_fate(Fate::NotSent),
+        })?;
+        challenge.check(&self.link.owner().parse::<PublicKey>()?, origin, &nonce)?;
+        let invocation = invocation.challenge(challenge.nonce);
+        let invocation = invocation.sign(&self.link, asked.signer, asked.now + since.elapsed()).await?;
+        let result = present.invoke(method, (&invocation,)).await?;
+        Ok((invocation, result))
+    }
+}
+
+/// What an invocation is made with.
+struct Asked<'a, S> {
+    gatekeeper: &'a GatekeeperClient,
+    signer: &'a S,
+    now: SystemTime,
+    /// `true` if another one may be made when it is not known if this one was taken.
+    again: bool,
 }
 
 impl<C: Client> Signed<C> {
     /// Exchanges it for a live reference at the owner's gatekeeper, which proves first that it is the owner's: what is signed
-    /// is not sent to another.
+    /// is not sent to another. `now` is the time of this call.
     ///
-    /// An invocation is good for one use, so the reference ends with its connection, also if the gatekeeper is a
-    /// [durable reference](crate::guide::reconnecting).
+    /// An invocation is good for one use, and for one connection. So the reference ends with its connection, with
+    /// [`ErrorKind::Disconnected`](crate::ErrorKind::Disconnected), also if the gatekeeper is a
+    /// [durable reference](crate::guide::reconnecting): it is to be redeemed again then. If a connection of such a one is lost before
+    /// the invocation is sent, another is signed for the next connection.
     ///
     /// # Errors
     ///
-    /// The signer's, and those of the call. With [`Rule::Signature`](crate::signed::Rule::Signature) as the source if the
+    /// The signer's, and those of the call. The owner's refusal is of the kind [`ErrorKind::Refused`](crate::ErrorKind::Refused),
+    /// with a property `code`: see [`Refusal`](super::Refusal). With [`Rule::Signature`](crate::signed::Rule::Signature) as the source if the
     /// gatekeeper is not the owner's.
     pub async fn redeem(
         &self,
@@ -157,29 +211,41 @@ impl<C: Client> Signed<C> {
         signer: &impl Signer,
         now: SystemTime,
     ) -> Result<C, Error> {
-        let invocation = Invocation::new("redeem", self.link.origin());
-        let invocation = self.sign(invocation, gatekeeper, signer, now).await?;
-        Ok(C::from_cap(gatekeeper.redeem(&invocation).await?))
+        let invocation = Invocation::new(REDEEM, self.link.origin());
+        let asked = Asked { gatekeeper, signer, now, again: false };
+        let (_, cap) = self.hand_in::<Cap>(invocation, "redeem", &asked).await?;
+        Ok(C::from_cap(cap))
     }
 }
 
 impl<T: DeserializeOwned> Signed<T> {
     /// Waits for the result of a call that another has [made](Self::keep), and of which this is the link. The gatekeeper proves
-    /// first that it is the owner's.
+    /// first that it is the owner's. `now` is the time of this call.
+    ///
+    /// If the gatekeeper is a [durable reference](crate::guide::reconnecting) and its connection is lost meanwhile, the result is
+    /// asked for again over the next one, by another invocation, which counts as another call. If it is not, whoever waits asks again.
     ///
     /// # Errors
     ///
-    /// Those of [`redeem`](Self::redeem), those of the call, and [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if none has
-    /// come in 30 seconds.
+    /// The kind and the property `code` tell them apart, also over a connection:
+    ///
+    /// * [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) and `ENORESULT`: no call has come in 30 seconds, or the result has expired.
+    /// * [`ErrorKind::Refused`](crate::ErrorKind::Refused) and `EINTERRUPTED`: the call ran when the owner was restarted, and
+    ///   whether it was made is not known.
+    /// * `Refused` and `EUNAVAILABLE`: the owner's store fails, or could not keep the result.
+    /// * `Refused` and `EREFUSED`: the owner does not take the link.
+    /// * [`ErrorKind::Rejected`](crate::ErrorKind::Rejected), without a `code`: the call's own error, or that the link has ended meanwhile.
+    /// * Those of [`redeem`](Self::redeem).
     pub async fn result(
         &self,
         gatekeeper: &GatekeeperClient,
         signer: &impl Signer,
         now: SystemTime,
     ) -> Result<T, Error> {
-        let invocation = Invocation::new("await", self.link.origin());
-        let invocation = self.sign(invocation, gatekeeper, signer, now).await?;
-        decode(&encode(&gatekeeper.invoke(&invocation).await?)?)
+        let invocation = Invocation::new(AWAIT, self.link.origin());
+        let asked = Asked { gatekeeper, signer, now, again: true };
+        let (_, value) = self.hand_in::<Value>(invocation, "invoke", &asked).await?;
+        decode(&encode(&value)?)
     }
 }
 

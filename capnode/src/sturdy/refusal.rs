@@ -3,7 +3,8 @@
 use std::error::Error as _;
 use std::fmt;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorData, ErrorKind, Fate};
+use crate::message::Text;
 use crate::signed;
 
 /// The rule that a text breaks.
@@ -34,13 +35,15 @@ pub enum Rule {
     Link,
     /// The owner runs until a call whose result is kept has ended. Whether it was made is not known.
     Interrupted,
-    /// The owner's store and restorer work. A result that could not be kept is refused by it to those who ask.
+    /// The owner's store and restorer work: neither fails nor panics, and no promise of the restorer's is broken. A result that could
+    /// not be kept is refused by it to those who ask.
     Owner,
 }
 
 /// The reason why a text is not taken, for the log of its owner. It holds nothing of the text.
 ///
-/// As an [`Error`] it is the source, and says one word to a peer: `refused`. To who awaits a result it may say `interrupted`.
+/// As an [`Error`] it is the source, and says one word to a peer, with a property `code`: `refused` and `EREFUSED`. If the owner
+/// itself has failed, `unavailable` and `EUNAVAILABLE`, and to who awaits a result that will not come `interrupted` and `EINTERRUPTED`.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     rule: Rule,
@@ -85,10 +88,34 @@ impl std::error::Error for Refusal {}
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        // Who awaits a result may be told that none will come. Nothing else is told to whom something is refused.
-        let word = if refusal.rule == Rule::Interrupted { "interrupted" } else { "refused" };
+        // Who awaits a result may be told that none will come, and who did nothing wrong that another time may be better.
+        // Nothing else is told to whom something is refused.
+        let (word, code) = match refusal.rule {
+            Rule::Interrupted => ("interrupted", r#"{"code":"EINTERRUPTED"}"#),
+            Rule::Owner => ("unavailable", r#"{"code":"EUNAVAILABLE"}"#),
+            _ => ("refused", r#"{"code":"EREFUSED"}"#),
+        };
         Self::new(ErrorKind::Refused, format!("a reference was refused: {refusal}"))
             .with_public_message(word)
+            .with_data(ErrorData::Wire(Text::Static(code)))
             .with_source(refusal)
     }
+}
+
+/// Returns the error for who awaits a result that is not there.
+pub(super) fn no_result() -> Error {
+    Error::new(ErrorKind::Timeout, "no call has come whose result this is, or the result has expired")
+        .with_data(ErrorData::Wire(Text::Static(r#"{"code":"ENORESULT"}"#)))
+}
+
+/// Returns an error by which a gatekeeper has answered as it is in the gatekeeper's program, where it is told from that of a method
+/// by its kind.
+pub(super) fn answered(error: Error) -> Error {
+    let kind = match error.property::<String>("code").as_deref() {
+        _ if error.kind() != ErrorKind::Rejected => return error,
+        Some("EREFUSED" | "EUNAVAILABLE" | "EINTERRUPTED") => ErrorKind::Refused,
+        Some("ENORESULT") => ErrorKind::Timeout,
+        _ => return error,
+    };
+    Error::new(kind, error.message()).with_data(error.data().clone()).with_fate(Fate::Answered)
 }

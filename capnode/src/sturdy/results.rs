@@ -10,12 +10,12 @@ use super::admit::Admissions;
 use super::documents::{branch, tag};
 use super::mac::{Tag, hex};
 use super::present::{Entered, Present};
-use super::refusal::{Refusal, Rule};
+use super::refusal::{Refusal, Rule, no_result};
 use super::rows::{self, end_by, seconds};
 use super::sweep::Sweep;
 use crate::cap::payload::encode;
 use crate::cap::slot::decode;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::message::Payload;
 use crate::runtime::timeout;
 use crate::signed::Step;
@@ -198,14 +198,13 @@ impl Results {
     pub(super) async fn get(&self, place: &Place) -> Result<Result<Value, Error>, Refusal> {
         let begun = self.find(place, || self.outcome(place));
         let Ok(begun) = timeout(WAIT, begun).await else {
-            let late = "no call has come whose result this is, or the result has expired";
-            return Ok(Err(Error::new(ErrorKind::Timeout, late)));
+            return Ok(Err(no_result()));
         };
         let _known = begun?;
         let ended = self.find(place, || match self.outcome(place)? {
             Some(Outcome::Running) => Ok(None),
             Some(Outcome::Ended(outcome)) => Ok(Some(outcome)),
-            None => Ok(Some(Err(Error::rejected("the result has expired")))),
+            None => Ok(Some(Err(no_result()))),
         });
         ended.await
     }

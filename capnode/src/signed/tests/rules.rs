@@ -1,11 +1,12 @@
 //! Each rule of documents, by documents that break it and are signed all the same.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::now;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::signed::document::{CONTEXT, INVOCATION};
 use crate::signed::link::{sign, text};
 use crate::signed::proof::{hashed, written};
@@ -61,6 +62,21 @@ fn seat() -> Link {
 
 fn invocation() -> String {
     now(Invocation::new("say", ORIGIN).args(&("hello", 1)).unwrap().sign(&seat(), &carol(), noon())).unwrap()
+}
+
+#[test]
+fn the_arguments_of_an_invocation_are_a_list() {
+    let args = |args: Result<Invocation, Error>| args.map_err(|error| error.kind());
+    let none = now(args(Invocation::new("say", ORIGIN).args(&())).unwrap().sign(&seat(), &carol(), noon()));
+    assert!(none.unwrap().contains(r#""capnode:args":[]"#));
+    let map = BTreeMap::from([("a", 1)]);
+    for refused in [
+        Invocation::new("say", ORIGIN).args(&100),
+        Invocation::new("say", ORIGIN).args(&"hello"),
+        Invocation::new("say", ORIGIN).args(&map),
+    ] {
+        assert_eq!(args(refused).unwrap_err(), ErrorKind::Encode);
+    }
 }
 
 fn take(text: &str) -> Result<Permit, Refusal> {
@@ -478,7 +494,7 @@ fn what_is_too_long_or_too_deep_is_not_made() {
     let deep = |depth| (0..depth).fold(Tree::Null, |tree, _| Tree::List(vec![tree]));
     take(&make(deep(31)).unwrap()).unwrap();
     assert_eq!(make(deep(32)), Err(Rule::Json));
-    assert_eq!(make(Tree::Text("a".repeat(63 << 10))), Err(Rule::Size));
+    assert_eq!(make(Tree::List(vec![Tree::Text("a".repeat(63 << 10))])), Err(Rule::Size));
     let many = (0..64).map(|at| format!("{at:0>250}"));
     let long = Delegation::new(bob().public_key(), noon() + DAY).actions(many);
     let mut link = now(long.issue(ROOM, &alice(), noon())).unwrap();

@@ -10,6 +10,8 @@ use crate::{Cap, Client as _, ErrorKind, Registry, RestorerClient};
 mod documents;
 #[cfg(feature = "redb")]
 mod file;
+#[cfg(feature = "testing")]
+mod lines;
 mod results;
 
 #[crate::interface(crate = crate)]

@@ -397,7 +397,7 @@ async fn a_result_that_could_not_be_kept_is_no_interrupted_one() {
     let (got, ()) = tokio::join!(get, full);
     // Who waits is told one word; the owner is told twice, by the call and by who has asked.
     let error = got.unwrap_err();
-    assert_eq!(error.public_message(), "refused");
+    assert_eq!(error.public_message(), "unavailable");
     assert!(error.message().contains("Owner: full"), "{error}");
     assert_eq!([office.refused(), office.refused()], [(Rule::Owner, None); 2]);
     store.1.store(false, Relaxed);
