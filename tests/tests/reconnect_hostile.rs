@@ -154,7 +154,7 @@ async fn a_reference_is_made_again_after_it_could_not_be_for_a_while() {
     *server.lock().unwrap() = None;
     lines.cut();
     let error = waiting.await.unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.fate()), (ErrorKind::Disconnected, Fate::NotSent), "{error}");
+    assert_eq!((error.kind(), error.fate()), (ErrorKind::Timeout, Fate::NotSent), "{error}");
     let pipelined = client.open(2).pipeline();
     assert_eq!(pipelined.count().await.unwrap_err().fate(), Fate::NotSent);
     *server.lock().unwrap() = Some(Node::new(door()));

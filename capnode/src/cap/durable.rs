@@ -53,6 +53,9 @@ pub(crate) trait Line: Send + Sync {
     /// Learns that the slot has lost its reference, or is gone. Another one is to be found.
     fn lost(&self);
 
+    /// Returns `true` if the connection that was opened last takes no further calls.
+    fn is_down(&self) -> bool;
+
     /// Returns the line itself.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -66,6 +69,8 @@ pub(super) struct DurableState {
     pub(super) present: Cap,
     /// Bytes of the calls that wait.
     waiting: usize,
+    /// Bytes of all that wait for the connection.
+    all_waiting: Arc<AtomicUsize>,
     /// The epoch of the parent in which the call was made that gave the reference.
     pub(super) made_at: u64,
     /// Ends the call that makes the reference again, when it is dropped.
@@ -88,13 +93,27 @@ const WAITING: usize = 512;
 /// The bytes of calls that may wait at least while the call that makes a reference again is under way.
 const REMAKING: usize = 64 * 1024;
 
+/// The time for which calls wait for a reference that is made again, where none waits for a connection.
+const MAKING: Duration = Duration::from_secs(30);
+
 /// The most bytes of arguments that are kept for a call that is made again on each connection.
 const KEPT: usize = 64 * 1024;
 
 impl DurableState {
-    pub(super) fn new(present: Cap, made_at: u64) -> Self {
+    pub(super) fn new(present: Cap, made_at: u64, all_waiting: Arc<AtomicUsize>) -> Self {
         let phase = Phase::Up(present.clone());
-        Self { epoch: 0, phase, present, waiting: 0, made_at, making: None, watchers: Watchers::default() }
+        let watchers = Watchers::default();
+        Self { epoch: 0, phase, present, waiting: 0, all_waiting, made_at, making: None, watchers }
+    }
+
+    /// Counts the calls that wait no longer.
+    fn end_waiting(&mut self) {
+        self.all_waiting.fetch_sub(std::mem::take(&mut self.waiting), Ordering::SeqCst);
+    }
+
+    /// Returns the count of all that wait for the connection.
+    pub(super) fn all_waiting(&self) -> Arc<AtomicUsize> {
+        self.all_waiting.clone()
     }
 
     /// Returns the reason of the end, once it is given up.
@@ -110,7 +129,7 @@ impl DurableState {
     /// Begins to look for another reference. Returns what is to be dropped.
     pub(super) fn begin(&mut self, waits: bool) -> (Phase, Cap) {
         self.epoch += 1;
-        self.waiting = 0;
+        self.end_waiting();
         let promise = waits.then(Promise::new);
         let next = promise.clone().map_or_else(|| Cap::broken(down()), Cap::from_promise);
         let former = std::mem::replace(&mut self.phase, Phase::Sought(promise));
@@ -123,6 +142,11 @@ pub(super) fn down() -> Error {
 }
 
 impl Cap {
+    /// Returns the slot, if this is a durable reference as it is.
+    pub(super) fn as_durable(&self) -> Option<&Arc<Durable>> {
+        if let Kind::Durable(slot) = &self.0 { Some(slot) } else { None }
+    }
+
     /// Returns the slot of a durable reference.
     pub(crate) fn durable(&self) -> Option<Arc<Durable>> {
         if let Kind::Durable(slot) = self.nearest().0 { Some(slot) } else { None }
@@ -132,7 +156,7 @@ impl Cap {
 impl Durable {
     /// Returns the slot of a line that is to find its first reference.
     pub(crate) fn new(line: Arc<dyn Line>, waiting: Waiting) -> Arc<Self> {
-        let mut state = DurableState::new(Cap::broken(down()), 0);
+        let mut state = DurableState::new(Cap::broken(down()), 0, Arc::default());
         drop(state.begin(waiting.bytes > 0));
         Arc::new(Self {
             source: Source::Line(line),
@@ -215,8 +239,18 @@ impl Durable {
             && matches!(&present.0, Kind::Broken(error) if error.fate() == Fate::NotSent)
     }
 
-    /// Puts the reference that was found for an epoch into the slot. Calls that wait are passed on to it.
+    /// Returns the reference to which requests go at present.
+    pub(super) fn target(&self) -> Cap {
+        lock(&self.state).present.clone()
+    }
+
+    /// Puts the reference that was found for an epoch into the slot. Calls that wait are passed on to it. A durable reference
+    /// of this program breaks the slot: it may be had by way of this one.
     pub(crate) fn found(&self, epoch: u64, cap: Cap, made_at: u64) {
+        if cap.durable().is_some() && lock(&self.state).epoch == epoch {
+            let why = "the call that makes the reference again has given a durable reference of this program";
+            return self.give_up(Error::new(ErrorKind::Unresolved, why));
+        }
         let (promise, former) = {
             let mut state = lock(&self.state);
             if state.epoch != epoch {
@@ -225,6 +259,7 @@ impl Durable {
             let Phase::Sought(promise) = &mut state.phase else { return };
             let promise = promise.take();
             (state.phase, state.made_at) = (Phase::Up(cap.clone()), made_at);
+            state.end_waiting();
             self.writes_within.store(0, Ordering::Relaxed);
             let former = promise.is_none().then(|| std::mem::replace(&mut state.present, cap.clone()));
             (promise, former)
@@ -246,6 +281,7 @@ impl Durable {
             let Phase::Sought(promise) = &mut state.phase else { return };
             let Some(promise) = promise.take() else { return };
             state.present = cap.clone();
+            state.end_waiting();
             promise
         };
         promise.resolve(cap);
@@ -260,6 +296,7 @@ impl Durable {
             if state.ended().is_some() {
                 return;
             }
+            state.end_waiting();
             let phase = std::mem::replace(&mut state.phase, Phase::Ended(why.clone()));
             let former = std::mem::replace(&mut state.present, Cap::broken(why.clone()));
             (former, phase, std::mem::take(&mut state.watchers))
@@ -296,24 +333,29 @@ impl Durable {
             let Phase::Up(cap) = &state.phase else { return false };
             (cap.nearest(), state.made_at)
         };
-        let is_lost = match &cap.0 {
-            Kind::Remote(import) => import.connection().is_leaving(),
-            // The index of a connection that has ended before it was known.
-            Kind::Broken(error) => error.kind() == ErrorKind::Disconnected,
-            _ => false,
-        };
-        if !is_lost {
-            return false;
-        }
         match &self.source {
+            // The reference may be a record with those of the connection.
             Source::Line(line) => {
-                if self.lose(epoch) {
+                let is_lost = line.is_down();
+                if is_lost && self.lose(epoch) {
                     line.lost();
                 }
-                true
+                is_lost
             }
-            Source::Call(parent, _) => parent.has_lost(made_at),
+            Source::Call(parent, _) => {
+                let is_kept = match &cap.0 {
+                    Kind::Remote(import) => !import.connection().is_leaving(),
+                    Kind::Broken(error) => error.kind() != ErrorKind::Disconnected,
+                    _ => false,
+                };
+                !is_kept && parent.has_lost(made_at)
+            }
         }
+    }
+
+    /// Returns the time for which calls wait for the reference while it is made again.
+    pub(super) fn making_limit(&self) -> Duration {
+        if self.waiting.bytes > 0 { self.waiting.time } else { MAKING }
     }
 
     /// Counts the bytes of a request that waits.
@@ -321,16 +363,19 @@ impl Durable {
         let bytes = args + WAITING;
         let mut state = lock(&self.state);
         if state.epoch == epoch && state.is_awaited() {
-            let (most, what) = match self.source {
-                Source::Line(_) => (self.waiting.bytes, "a connection"),
+            let (least, what) = match self.source {
+                Source::Line(_) => (0, "a connection"),
                 // Where calls fail that would wait for a connection, that one call fails as well.
-                Source::Call(..) => (self.waiting.bytes.max(REMAKING), "a reference that is made again"),
+                Source::Call(..) => (REMAKING, "a reference that is made again"),
             };
-            if bytes > most.saturating_sub(state.waiting) {
+            let most = self.waiting.bytes.max(least);
+            let all = state.all_waiting.load(Ordering::SeqCst);
+            if bytes > least.saturating_sub(state.waiting) && bytes > most.saturating_sub(all) {
                 let message = format!("more than {most} bytes of calls wait for {what}");
                 return Err(Error::over(LimitKind::ParkedBytes, message).with_fate(Fate::NotSent));
             }
             state.waiting += bytes;
+            state.all_waiting.fetch_add(bytes, Ordering::SeqCst);
         }
         Ok(Waits { slot: self.clone(), epoch, bytes })
     }
@@ -372,7 +417,9 @@ impl Drop for Waits {
     fn drop(&mut self) {
         let mut state = lock(&self.slot.state);
         if state.epoch == self.epoch && state.is_awaited() {
-            state.waiting = state.waiting.saturating_sub(self.bytes);
+            let bytes = self.bytes.min(state.waiting);
+            state.waiting -= bytes;
+            state.all_waiting.fetch_sub(bytes, Ordering::SeqCst);
         }
     }
 }

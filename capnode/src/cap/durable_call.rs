@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -16,9 +16,9 @@ use super::payload::PayloadRef;
 use super::promise::result_of;
 use super::request::{Args, CallOptions, Member, Request};
 use super::response::{FirstPoll, Outcome, Reply, Response, ResultSlot, State};
-use super::{Cap, Kind};
+use super::{Cap, Kind, depth, too_many, too_many_hops};
 use crate::bounds;
-use crate::error::{Error, Fate};
+use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Path, Payload, Text};
 use crate::runtime::{self, Instant};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -71,7 +71,8 @@ impl Durable {
     /// Returns the slot of the reference that a call of `parent` gave in one of its epochs.
     fn made(parent: &Arc<Self>, call: Again, present: Cap, made_at: u64) -> Cap {
         let ref_kind = present.1;
-        let state = Mutex::new(DurableState::new(present, made_at));
+        let all_waiting = lock(&parent.state).all_waiting();
+        let state = Mutex::new(DurableState::new(present, made_at, all_waiting));
         let source = Source::Call(parent.clone(), call);
         let (calls, waiting, writes_within) = (parent.calls + 1, parent.waiting, AtomicUsize::new(0));
         let slot = Arc::new(Self { source, calls, waiting, writes_within, state });
@@ -121,10 +122,19 @@ impl Durable {
         let (wanted, mut unwanted) = oneshot::channel();
         let former = lock(&self.state).making.replace(wanted);
         drop(former);
+        let limit = self.making_limit();
         let making = async move {
-            let outcome = poll_fn(|cx| match Pin::new(&mut unwanted).poll(cx) {
-                Poll::Ready(_) => Poll::Ready(Err(down())),
-                Poll::Pending => made.poll_outcome(cx, None),
+            let mut late = pin!(runtime::wait(limit));
+            let outcome = poll_fn(|cx| {
+                if Pin::new(&mut unwanted).poll(cx).is_ready() {
+                    return Poll::Ready(Err(down()));
+                }
+                if late.as_mut().poll(cx).is_ready() {
+                    let message =
+                        format!("the call that makes the reference again was not answered in {limit:?}");
+                    return Poll::Ready(Err(Error::new(ErrorKind::Timeout, message)));
+                }
+                made.poll_outcome(cx, None)
             });
             let outcome = outcome.await;
             let Some(slot) = Weak::upgrade(&slot) else { return };
@@ -169,7 +179,9 @@ impl Durable {
         };
         self.note_bound(|| present.cap.writes_within().unwrap_or(0));
         let first = waker.map(|waker| FirstPoll { waker, place: None });
-        Attempt { epoch, waits, response: present.cap.deliver(request, first) }
+        // It may lead to other slots, by way of promises of the peer.
+        let response = depth::with_hop_limit(|| present.cap.deliver(request, first));
+        Attempt { epoch, waits, response: response.unwrap_or_else(too_many_hops) }
     }
 
     /// Notes the bound of a message to the peer that lends the present reference.
@@ -240,7 +252,8 @@ impl Durable {
             self.wait(present.epoch, request.args.len())?.stay();
         }
         let copy = flags.keeps.then(|| Again::of(&request)).flatten();
-        let result = present.cap.pipeline(request);
+        let result = depth::with_hop_limit(|| present.cap.pipeline(request));
+        let result = result.unwrap_or_else(|| Cap::broken(too_many()));
         Ok(match copy {
             Some(copy) => Durable::made(self, copy.kept(), result, present.epoch),
             None => result,
@@ -398,6 +411,10 @@ impl More {
         let Some(copy) = self.copy.take().filter(|_| self.flags.keeps) else { return Ok(reply) };
         let body = reply.into_body()?;
         let Some(PayloadRef::Cap(cap)) = body.root() else { return Ok(Reply::Wire(body)) };
+        // One of this program that the peer has given back is durable already.
+        if cap.durable().is_some() {
+            return Ok(Reply::Wire(body));
+        }
         let made = Durable::made(slot, copy.kept(), cap.clone(), epoch);
         Ok(Reply::Wire(Payload::reference(PayloadRef::Cap(made))))
     }

@@ -478,7 +478,7 @@ pub(crate) fn too_many_hops() -> Response {
     Response::error(too_many())
 }
 
-fn too_many() -> Error {
+pub(crate) fn too_many() -> Error {
     Error::new(ErrorKind::Limit, "the request passes through too many references")
 }
 

@@ -299,9 +299,19 @@ impl Promise {
     fn leads_to_itself(self: &Arc<Self>, cap: &Cap) -> bool {
         let mut cap = cap.clone();
         let mut passed = HashSet::new();
+        #[cfg(feature = "tokio")]
+        let mut slots = HashSet::new();
         loop {
             if let Some(at) = cap.as_property() {
                 cap = at.parts().0.clone();
+                continue;
+            }
+            #[cfg(feature = "tokio")]
+            if let Some(slot) = cap.as_durable() {
+                if !slots.insert(Arc::as_ptr(slot)) {
+                    return false;
+                }
+                cap = slot.target();
                 continue;
             }
             let Some(promise) = cap.promise() else { return false };

@@ -14,12 +14,15 @@ use tokio::sync::{Notify, watch};
 use super::connect::Connect;
 use crate::cap::durable::{Durable, Line, Waiting};
 use crate::cap::hook::ConnectionHook as _;
+use crate::cap::import::ImportHook;
 use crate::cap::{Cap, OnBroken};
 use crate::connection::{Connection, FromConnection};
 use crate::error::{Error, ErrorKind, Fault};
 use crate::interface::{Client, FromCap};
+use crate::link::Link;
 use crate::panics::{Contained, PanicId, catch_panic};
 use crate::runtime::{self, BoxFuture, Instant, StdInstant, random};
+use crate::sync::{Mutex, lock};
 use crate::transport::Address;
 
 /// The time in which the loss of a line is noticed on which nothing moves is twice this.
@@ -153,7 +156,8 @@ impl<C: FromCap + FromConnection + 'static> Reconnecting<C> {
     }
 
     /// Sets for how long calls wait for another connection, counted from the loss of the last one, and how many bytes of
-    /// them wait at most. After that they fail as [`NotSent`](crate::Fate::NotSent), and so do others until there is a
+    /// them wait at most: of this reference and of all that it leads to. For a result that is
+    /// [made again](crate::guide::reconnecting) they wait as long, and 64 KiB of them at least. After that they fail as [`NotSent`](crate::Fate::NotSent), and so do others until there is a
     /// connection. Default 30 seconds and 4 MiB. A call is sent again for as long at the most.
     pub fn wait(mut self, time: Duration, bytes: usize) -> Self {
         self.waiting = Waiting { time, bytes };
@@ -198,8 +202,8 @@ impl<C: FromCap + FromConnection + 'static> Reconnecting<C> {
     fn begin(self) -> Result<(Arc<Durable>, Reconnection), Error> {
         runtime::check()?;
         let dials = self.dials?;
-        let line =
-            Arc::new(Shared { state: watch::Sender::new(LineState::Connecting), changed: Notify::new() });
+        let state = watch::Sender::new(LineState::Connecting);
+        let line = Arc::new(Shared { state, changed: Notify::new(), link: Mutex::default() });
         let slot = Durable::new(line.clone(), self.waiting);
         let keeper = Keeper {
             dials,
@@ -333,11 +337,17 @@ crate::opaque::opaque!(Reconnection as reconnection { state: reconnection.state(
 struct Shared {
     state: watch::Sender<LineState>,
     changed: Notify,
+    /// The connection that was opened last.
+    link: Mutex<Option<Arc<Link>>>,
 }
 
 impl Line for Shared {
     fn lost(&self) {
         self.changed.notify_one();
+    }
+
+    fn is_down(&self) -> bool {
+        lock(&self.link).as_ref().is_some_and(|link| ImportHook::is_leaving(&**link))
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -459,6 +469,8 @@ impl<C: FromCap + 'static> Keeper<C> {
         let epoch = {
             let slot = self.slot.upgrade()?;
             let epoch = slot.epoch();
+            let former = lock(&self.line.link).replace(connection.link().clone());
+            drop(former);
             self.line.state.send_replace(LineState::Up);
             slot.found(epoch, connection.index(), 0);
             epoch
