@@ -39,7 +39,7 @@ trait House {
     async fn unlock(&self) -> Result<RoomClient, String>;
     #[capnode(property)]
     async fn numbers(&self) -> Vec<u32>;
-    /// Whether the reference is that to the house itself.
+    /// `true` if the reference is that to the house itself.
     async fn is_mine(&self, house: HouseClient) -> bool;
     async fn keep(&self, house: HouseClient);
 }

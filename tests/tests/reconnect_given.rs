@@ -25,7 +25,7 @@ trait House {
     async fn again(&self) -> u32;
 }
 
-/// How the house answers `enter`.
+/// The ways in which the house answers `enter`.
 #[derive(Clone, Copy, PartialEq)]
 enum Enters {
     Opens,

@@ -10,7 +10,7 @@ use super::throughput::one_after_another;
 use crate::measure::{Measurement, Meter};
 use crate::peers::capnode::{Server, ServiceClient};
 
-/// What is handed to the owner.
+/// The text or invocation that is handed to the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     /// A sturdy text with two caveats, one of which is a time.

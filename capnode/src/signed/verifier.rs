@@ -41,7 +41,7 @@ pub struct Step {
     pub expires: SystemTime,
 }
 
-/// What an invocation that holds allows.
+/// The permission that an invocation gives which holds.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Permit {

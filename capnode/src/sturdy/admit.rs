@@ -39,7 +39,7 @@ pub struct Live {
     pub since: SystemTime,
 }
 
-/// What a reference is given by.
+/// The text or document that a reference is given by.
 pub(super) struct Admission {
     /// The id of the object.
     pub(super) object: String,

@@ -395,7 +395,7 @@ impl Owner {
     }
 }
 
-/// How the names of objects begin.
+/// The beginning of the names of objects.
 const OBJECT: &str = "object/";
 
 fn record(id: &str) -> String {

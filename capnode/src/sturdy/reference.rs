@@ -182,7 +182,7 @@ impl<C> Signed<C> {
     }
 }
 
-/// What an invocation is made with.
+/// The parts that an invocation is made of.
 struct Asked<'a, S> {
     gatekeeper: &'a GatekeeperClient,
     signer: &'a S,

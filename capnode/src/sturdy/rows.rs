@@ -6,18 +6,18 @@ use super::mac::{Tag, hex};
 use super::store::{Change, Store};
 use crate::error::Error;
 
-/// How the names of counters begin.
+/// The beginning of the names of counters.
 const COUNTER: &str = "count/";
-/// How the names of results begin.
+/// The beginning of the names of results.
 const RESULT: &str = "result/";
-/// How the names begin under which the store has when a revocation ends.
+/// The beginning of the names under which the store has when a revocation ends.
 const REVOCATION: &str = "ending/";
-/// How the names begin by which those ask who have a tag.
+/// The beginning of the names by which those ask who have a tag.
 const REVOKED: &str = "revoked/";
 /// The name of the greatest time at which something was forgotten, in seconds.
 pub(super) const FORGOTTEN: &str = "forgotten";
 
-/// How the names begin of all that ends. The value of each begins with its [end].
+/// The beginning of the names of all that ends. The value of each begins with its [end].
 pub(super) const ENDING: [&str; 3] = [COUNTER, REVOCATION, RESULT];
 
 /// Returns how the names of an object's counters begin.

@@ -10,7 +10,7 @@ use super::mac::{Secret, Tag, first, hex, is_hex, is_same, next, tag, unhex};
 use super::refusal::{Refusal, Rule};
 use crate::runtime::random;
 
-/// How a text begins.
+/// The beginning of a text.
 const START: &str = "capnode:1/";
 /// The most bytes of a text.
 const BYTES: usize = 4096;

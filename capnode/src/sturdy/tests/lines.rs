@@ -31,7 +31,7 @@ struct Office {
     place: Place,
     may: Arc<tokio::sync::Semaphore>,
     store: Arc<MemoryStore>,
-    /// Whether the restorer fails.
+    /// `true` if the restorer fails.
     fails: Arc<Mutex<Option<Fault>>>,
     url: String,
 }
