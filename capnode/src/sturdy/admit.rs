@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use super::caveat::Caveat;
 use super::counters::Counter;
+use super::limit::Limit;
 use super::mac::Tag;
+use super::present::{Entered, Present};
 use super::refusal::{Refusal, Rule};
 use super::revoked::Revocation;
 use super::rows;
@@ -39,7 +40,7 @@ pub struct Live {
     pub since: SystemTime,
 }
 
-/// The text or document that a reference is given by.
+/// The text or document that a reference is given by. It is kept once, for all that is done for the reference.
 pub(super) struct Admission {
     /// The id of the object.
     pub(super) object: String,
@@ -47,8 +48,8 @@ pub(super) struct Admission {
     pub(super) branch: String,
     /// The key of a text that is no document.
     pub(super) key: Option<String>,
-    /// The caveats in their order, each with the tag that its counter is kept by.
-    pub(super) caveats: Vec<(Caveat, Tag)>,
+    /// The limits in their order.
+    pub(super) limits: Vec<Limit>,
     /// The tags by which it is revoked.
     pub(super) tags: Vec<Tag>,
     /// The links of a document.
@@ -57,15 +58,30 @@ pub(super) struct Admission {
 
 impl Admission {
     fn until(&self) -> Option<SystemTime> {
-        self.caveats.iter().filter_map(|(caveat, _)| caveat.until()).min()
+        self.limits.iter().filter_map(Limit::until).min()
+    }
+
+    fn live(&self, id: u64, since: SystemTime) -> Live {
+        let caveats = self.limits.iter().map(|limit| limit.written(&self.links)).collect();
+        Live { id, object: self.object.clone(), caveats, links: self.links.clone(), since }
+    }
+
+    /// Names those that share room: what was made from one that the owner has issued, with as many caveats or links. Those with
+    /// more have room of their own, so they cannot fill it.
+    fn room(&self) -> String {
+        format!("{}/{}", self.branch, self.tags.len())
     }
 }
 
-pub(super) struct Held {
-    pub(super) live: Live,
-    pub(super) key: Option<String>,
-    pub(super) tags: Vec<Tag>,
+/// A place in the room of those with as many caveats or links, made from one that the owner has issued.
+pub(super) type Room = Entered<()>;
+
+/// A reference that is held now.
+struct Held {
+    by: Arc<Admission>,
+    since: SystemTime,
     border: Weak<Border>,
+    _room: Room,
 }
 
 /// The references that are held now, and the store by which their limits outlive the program.
@@ -73,10 +89,14 @@ pub(super) struct Admissions {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: ClockFn,
     held: Mutex<Table>,
+    rooms: Present<()>,
     /// What is to be forgotten. It is held while something is changed that depends on what is kept: counters, revocations,
     /// results, and the memory of invocations.
     pub(super) changing: Mutex<Sweep>,
 }
+
+/// The most references that are held at a time in one room.
+const OF_ROOM: usize = 1024;
 
 #[derive(Default)]
 struct Table {
@@ -90,28 +110,41 @@ type Alarm = Arc<Mutex<Option<AbortHandle>>>;
 impl Admissions {
     pub(super) fn new(store: Arc<dyn Store>, clock: ClockFn) -> Result<Arc<Self>, Error> {
         let changing = Mutex::new(Sweep::new(store.clone())?);
-        Ok(Arc::new(Self { store, clock, held: Mutex::default(), changing }))
+        Ok(Arc::new(Self { store, clock, held: Mutex::default(), rooms: Present::default(), changing }))
     }
 
     pub(super) fn live(&self) -> Vec<Live> {
-        lock(&self.held).held.values().map(|held| held.live.clone()).collect()
+        let table = lock(&self.held);
+        let held: Vec<_> = table.held.iter().map(|(id, held)| (*id, held.by.clone(), held.since)).collect();
+        drop(table);
+        held.into_iter().map(|(id, by, since)| by.live(id, since)).collect()
     }
 
-    pub(super) fn end_where(&self, ends: impl Fn(&Held) -> bool) {
+    /// Returns how many references are held.
+    pub(super) fn held(&self) -> usize {
+        lock(&self.held).held.len()
+    }
+
+    /// Ends one reference.
+    pub(super) fn end(&self, id: u64) {
+        let ended = lock(&self.held).held.remove(&id);
+        end(ended);
+    }
+
+    pub(super) fn end_where(&self, ends: impl Fn(&Admission) -> bool) {
         let ended: Vec<Held> = {
-            let held = &mut lock(&self.held).held;
-            let ids: Vec<u64> = held.values().filter(|held| ends(held)).map(|held| held.live.id).collect();
-            ids.iter().filter_map(|id| held.remove(id)).collect()
+            let table = &mut lock(&self.held);
+            let ending = table.held.iter().filter(|(_, held)| ends(&held.by));
+            let ids: Vec<u64> = ending.map(|(id, _)| *id).collect();
+            ids.iter().filter_map(|id| table.held.remove(id)).collect()
         };
-        for border in ended.iter().filter_map(|held| held.border.upgrade()) {
-            border.revoke(refusal("the owner has ended it"));
-        }
+        end(ended);
     }
 
     /// Revokes what is named by a tag for good, and ends all that was given by it.
     pub(super) fn revoke(&self, tag: &Tag) -> Result<(), Error> {
         self.store.put(&rows::revoked(tag), &[])?;
-        self.end_where(|held| held.tags.contains(tag));
+        self.end_where(|by| by.tags.contains(tag));
         Ok(())
     }
 
@@ -121,7 +154,7 @@ impl Admissions {
             let sweep = &mut lock(&self.changing);
             link.keep(sweep, rows::seconds((self.clock)()))?;
         }
-        self.end_where(|held| link.tags.last().is_some_and(|tag| held.tags.contains(tag)));
+        self.end_where(|by| link.tags.last().is_some_and(|tag| by.tags.contains(tag)));
         Ok(())
     }
 
@@ -129,21 +162,23 @@ impl Admissions {
         Ok(!self.store.names(&rows::revoked(tag)).map_err(Refusal::owner)?.is_empty())
     }
 
-    /// Checks that its time is not over.
-    pub(super) fn check(&self, by: &Admission) -> Result<(), Refusal> {
-        let is_over = by.until().is_some_and(|until| until <= (self.clock)());
-        if is_over { Err(Rule::Expiry.broken()) } else { Ok(()) }
+    /// Checks that its time is not over, and takes a place for it, before anything is done.
+    pub(super) fn enter(&self, by: &Admission) -> Result<Room, Refusal> {
+        if by.until().is_some_and(|until| until <= (self.clock)()) {
+            return Err(Rule::Expiry.broken());
+        }
+        self.rooms.enter(&by.room(), OF_ROOM).ok_or_else(|| Rule::Quota.broken())
     }
 
     /// Gives a reference behind the limits. `check` says whether what it is given by is worth anything still.
     pub(super) fn admit(
         self: &Arc<Self>,
         cap: &Cap,
-        by: Admission,
+        (by, room): (Admission, Room),
         check: impl FnOnce() -> Result<(), Refusal>,
     ) -> Result<Cap, Refusal> {
         let now = (self.clock)();
-        let until = by.until();
+        let (until, by) = (by.until(), Arc::new(by));
         let id = {
             let table = &mut lock(&self.held);
             table.last += 1;
@@ -151,13 +186,11 @@ impl Admissions {
         };
         let alarm = Alarm::default();
         let membrane = Membrane::new(self.guard(id, &by, alarm.clone()));
-        let caveats = by.caveats.iter().map(|(caveat, _)| caveat.to_string()).collect();
-        let live = Live { id, object: by.object, caveats, links: by.links, since: now };
-        let held = Held { live, key: by.key, tags: by.tags.clone(), border: membrane.downgrade() };
+        let held = Held { by: by.clone(), since: now, border: membrane.downgrade(), _room: room };
         lock(&self.held).held.insert(id, held);
         // What is revoked from now on finds it; what was until now is found here.
-        if let Err(refusal) = check().and_then(|()| self.check_revoked(&by.tags, until)) {
-            self.end_where(|held| held.live.id == id);
+        if let Err(refusal) = check().and_then(|()| self.check_revoked(&by)) {
+            self.end(id);
             return Err(refusal);
         }
         if let Some(until) = until {
@@ -165,7 +198,7 @@ impl Admissions {
             let expire = async move {
                 wait(left).await;
                 if let Some(this) = this.upgrade() {
-                    this.end_where(|held| held.live.id == id);
+                    this.end(id);
                 }
             };
             *lock(&alarm) = Some(start(expire).abort_handle());
@@ -173,27 +206,28 @@ impl Admissions {
         Ok(membrane.wrap_cap(cap))
     }
 
-    fn check_revoked(&self, tags: &[Tag], until: Option<SystemTime>) -> Result<(), Refusal> {
-        for tag in tags {
+    /// Checks that it is not revoked.
+    pub(super) fn check_revoked(&self, by: &Admission) -> Result<(), Refusal> {
+        for tag in &by.tags {
             if self.is_revoked(tag)? {
                 return Err(Rule::Revoked.broken());
             }
         }
         // It may have been revoked, and that forgotten, when the clock was ahead.
         let forgotten = sweep::forgotten(&*self.store).map_err(Refusal::owner)?;
-        let is_over = until.is_some_and(|until| rows::end_by(until) <= forgotten);
+        let is_over = by.until().is_some_and(|until| rows::end_by(until) <= forgotten);
         if is_over { Err(Rule::Expiry.broken()) } else { Ok(()) }
     }
 
     /// Returns the policy of all caveats. Counters count what the others pass.
-    fn guard(self: &Arc<Self>, id: u64, by: &Admission, alarm: Alarm) -> Guard {
+    fn guard(self: &Arc<Self>, id: u64, by: &Arc<Admission>, alarm: Alarm) -> Guard {
         let this = Arc::downgrade(self);
         let gone = OnDrop(move || {
             if let Some(alarm) = lock(&alarm).take() {
                 alarm.abort();
             }
             if let Some(this) = this.upgrade() {
-                lock(&this.held).held.remove(&id);
+                let _dropped_unlocked = lock(&this.held).held.remove(&id);
             }
         });
         let mut guard = policy::authorize(move |_| {
@@ -202,21 +236,16 @@ impl Admissions {
         });
         let mut until = None;
         let mut counters = Vec::new();
-        for (caveat, tag) in &by.caveats {
-            let counter = |until| Counter::new(&by.object, &by.branch, tag, until);
-            guard = match caveat {
-                Caveat::Methods(names) => guard.and(only(names.clone())),
-                Caveat::ReadOnly => guard.and(policy::read_only()),
-                Caveat::Until(end) => {
+        for (at, limit) in by.limits.iter().enumerate() {
+            guard = match limit {
+                Limit::Methods(_) => guard.and(only(by.clone(), at)),
+                Limit::ReadOnly => guard.and(policy::read_only()),
+                Limit::Until(end) => {
                     until = Some(until.map_or(*end, |until: SystemTime| until.min(*end)));
                     guard.and(self.expires(*end))
                 }
-                Caveat::Rate { calls, period } => {
-                    counters.push((counter(until), *calls, Some(*period)));
-                    guard
-                }
-                Caveat::Count(calls) => {
-                    counters.push((counter(until), *calls, None));
+                Limit::Calls { most, period, tag } => {
+                    counters.push((Counter::new(&by.object, &by.branch, tag, until), *most, *period));
                     guard
                 }
             };
@@ -253,13 +282,21 @@ impl Admissions {
     }
 }
 
-/// Passes methods with these names on the wire.
-fn only(names: Vec<String>) -> Guard {
+fn end(ended: impl IntoIterator<Item = Held>) {
+    for border in ended.into_iter().filter_map(|held| held.border.upgrade()) {
+        border.revoke(refusal("the owner has ended it"));
+    }
+}
+
+/// Passes methods with the names of a limit, by those on the wire.
+fn only(by: Arc<Admission>, limit: usize) -> Guard {
     policy::authorize(move |call| {
-        let is_listed = match (call.operation(), call.method()) {
-            (Operation::Call | Operation::Read, Some(method)) => names.iter().any(|name| name == method),
+        let is_listed = match (call.operation(), call.method(), by.limits.get(limit)) {
+            (Operation::Call | Operation::Read, Some(method), Some(Limit::Methods(names))) => {
+                names.has(&by.links, method)
+            }
             // The reference itself, which can be compared and passed on.
-            (Operation::Read, None) => call.path().is_empty(),
+            (Operation::Read, None, _) => call.path().is_empty(),
             _ => false,
         };
         if is_listed { Ok(()) } else { Err(policy::refused(call, "it is not among what may be called here")) }

@@ -49,7 +49,8 @@ impl Counter {
                 (0, now)
             }
         };
-        if period.is_some_and(|period| now.saturating_sub(began) >= period.as_secs()) {
+        // One that began in the future did so by a clock that was ahead.
+        if period.is_some_and(|period| began > now || now - began >= period.as_secs()) {
             (made, began) = (0, now);
         }
         if made >= most {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::caveat::Caveat;
 use super::gatekeeper::GatekeeperClient;
+use super::limit::{Limit, Names};
 use super::mac::{Secret, Tag, hex, is_same, mac, unhex};
 use super::refusal::{Refusal, Rule};
 use super::store::{Change, Store};
@@ -171,24 +171,12 @@ pub(super) fn branch(links: &[Step]) -> String {
 }
 
 /// Returns all that limits what is done by the permit.
-pub(super) fn caveats(permit: &Permit) -> Vec<(Caveat, Tag)> {
+pub(super) fn limits(permit: &Permit) -> Vec<Limit> {
     let methods = permit.actions.iter().filter(|action| !VERBS.contains(&action.as_str())).cloned();
-    let mut all = vec![(Caveat::Methods(methods.collect()), Tag::default())];
-    for link in &permit.links {
-        all.push((Caveat::Until(link.expires), tag(&link.name, None)));
-        let own = link.caveats.iter().enumerate();
-        all.extend(own.map(|(at, caveat)| (caveat.into(), tag(&link.name, Some(at)))));
+    let mut all = vec![Limit::Methods(Names::Listed(methods.collect()))];
+    for (at, link) in permit.links.iter().enumerate() {
+        all.push(Limit::Until(link.expires));
+        all.extend((0..link.caveats.len()).filter_map(|caveat| Limit::of_link(&permit.links, at, caveat)));
     }
     all
-}
-
-impl From<&signed::Caveat> for Caveat {
-    fn from(caveat: &signed::Caveat) -> Self {
-        match caveat {
-            signed::Caveat::Methods(names) => Self::Methods(names.clone()),
-            signed::Caveat::ReadOnly => Self::ReadOnly,
-            signed::Caveat::Rate { calls, period } => Self::Rate { calls: (*calls).into(), period: *period },
-            signed::Caveat::Count(calls) => Self::Count((*calls).into()),
-        }
-    }
 }

@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::time::UNIX_EPOCH;
 
-use super::admit::Admission;
-use super::caveat::Caveat;
-use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, caveats, result_tag, tag, url};
-use super::mac::Tag;
+use super::admit::{Admission, Room};
+use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, limits, result_tag, tag, url};
+use super::limit::Limit;
 use super::owner::{Kept, Owner};
 use super::refusal::{Refusal, Rule};
 use super::results::{Place, Waits};
@@ -110,7 +109,7 @@ impl Gatekeeper for Owner {
         let invoked = async {
             let permit = self.take_invocation(invocation)?;
             if permit.action == AWAIT {
-                return Ok((self.awaited(&permit)?, "get".to_owned(), Vec::new()));
+                return Ok((self.awaited(permit)?, "get".to_owned(), Vec::new()));
             }
             self.invoked(permit).await
         };
@@ -201,8 +200,11 @@ impl Owner {
     }
 
     /// Returns the target of the permit behind the limits of all its links.
-    async fn permitted(&self, permit: &Permit) -> Result<Cap, Refusal> {
-        let kept = self.object(permit)?;
+    async fn permitted(&self, permit: Permit) -> Result<Cap, Refusal> {
+        let kept = self.object(&permit)?;
+        let limits = limits(&permit);
+        let by = admission(kept.id.clone(), permit.links, limits);
+        let room = self.admissions().enter(&by)?;
         let mut cap = self.restore(&kept).await?;
         for name in &permit.path {
             cap = cap.get::<Cap>(name).await.map_err(Refusal::owner)?;
@@ -210,30 +212,17 @@ impl Owner {
                 return Err(Rule::Object.broken());
             }
         }
-        self.admit(&cap, permit, kept.id, caveats(permit))
+        self.admit(&cap, (by, room))
     }
 
-    fn admit(
-        &self,
-        cap: &Cap,
-        permit: &Permit,
-        object: String,
-        caveats: Vec<(Caveat, Tag)>,
-    ) -> Result<Cap, Refusal> {
-        let by = Admission {
-            object: object.clone(),
-            branch: branch(&permit.links),
-            key: None,
-            caveats,
-            tags: permit.links.iter().map(|link| tag(&link.name, None)).collect(),
-            links: permit.links.clone(),
-        };
-        self.admissions().admit(cap, by, || self.kept(&object).map(drop))
+    fn admit(&self, cap: &Cap, (by, room): (Admission, Room)) -> Result<Cap, Refusal> {
+        let object = by.object.clone();
+        self.admissions().admit(cap, (by, room), || self.kept(&object).map(drop))
     }
 
     /// Returns what gives the result that the permit's target names, behind the limits of all its links.
-    fn awaited(&self, permit: &Permit) -> Result<Cap, Refusal> {
-        let (object, url) = (self.object(permit)?.id, url(permit));
+    fn awaited(&self, permit: Permit) -> Result<Cap, Refusal> {
+        let (object, url) = (self.object(&permit)?.id, url(&permit));
         // Whoever was first to name the result: links below have the same target.
         let (maker, above) = match permit.links.iter().position(|link| link.target == url) {
             Some(named) => (&permit.links[named].name.delegator, &permit.links[..named]),
@@ -241,10 +230,13 @@ impl Owner {
         };
         let place = Place::new(&object, above, &result_tag(maker, url));
         // No method of the object is called.
-        let caveats = caveats(permit).into_iter().filter(|(caveat, _)| !matches!(caveat, Caveat::Methods(_)));
+        let limits =
+            limits(&permit).into_iter().filter(|limit| !matches!(limit, Limit::Methods(_))).collect();
         let kept = KeptResult { owner: self.clone(), place, _waits: self.results().enter(&permit.links)? };
         let awaited = AwaitedClient::new(kept);
-        self.admit(&awaited.into(), permit, object, caveats.collect())
+        let by = admission(object, permit.links, limits);
+        let room = self.admissions().enter(&by)?;
+        self.admit(&awaited.into(), (by, room))
     }
 
     /// Begins the call of an invocation, and keeps its result.
@@ -277,7 +269,7 @@ impl Owner {
         if permit.action != REDEEM {
             return Err(other_action(&permit));
         }
-        self.permitted(&permit).await
+        self.permitted(permit).await
     }
 
     /// Returns the reference whose method is to be called, and the arguments.
@@ -287,7 +279,8 @@ impl Owner {
         }
         let args = permit.args.as_deref().unwrap_or("[]");
         let args = serde_json::from_str(args).map_err(|_| Rule::Shape.broken())?;
-        Ok((self.permitted(&permit).await?, permit.action, args))
+        let action = permit.action.clone();
+        Ok((self.permitted(permit).await?, action, args))
     }
 
     /// Revokes the invoker's link, or one below it that is the argument.
@@ -309,6 +302,12 @@ impl Owner {
         }
         self.end_link(&links, permit.links.len())
     }
+}
+
+/// Returns what is given by links to an object.
+fn admission(object: String, links: Vec<Step>, limits: Vec<Limit>) -> Admission {
+    let tags = links.iter().map(|link| tag(&link.name, None)).collect();
+    Admission { object, branch: branch(&links), key: None, limits, tags, links }
 }
 
 fn other_action(permit: &Permit) -> Refusal {

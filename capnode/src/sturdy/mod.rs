@@ -68,6 +68,7 @@ pub(crate) mod documents;
 #[cfg(feature = "redb")]
 mod file_store;
 mod gatekeeper;
+mod limit;
 mod mac;
 mod owner;
 mod present;

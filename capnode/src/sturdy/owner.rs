@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::admit::{Admission, Admissions, ClockFn, Live};
 use super::caveat::Caveat;
 use super::documents::Documents;
+use super::limit::Limit;
 use super::mac::{Secret, Tag, hex, unhex};
 use super::refusal::{Refusal, Rule};
 use super::results::Results;
@@ -240,7 +241,7 @@ impl Owner {
     pub fn forget(&self, id: &str) -> Result<(), Error> {
         let (store, admissions) = (self.store(), &self.0.admissions);
         store.remove(&record(id))?;
-        admissions.end_where(|held| held.live.object == id);
+        admissions.end_where(|by| by.object == id);
         let _changing = lock(&admissions.changing);
         self.0.results.forget(id)?;
         rows::remove_all(store, &rows::counters(id))
@@ -298,7 +299,7 @@ impl Owner {
             }
         }
         lock(&self.0.keys).all.retain(|id, _| *id == current);
-        self.0.admissions.end_where(|held| held.key.as_ref().is_some_and(|key| *key != current));
+        self.0.admissions.end_where(|by| by.key.as_ref().is_some_and(|key| *key != current));
         Ok(())
     }
 
@@ -309,7 +310,7 @@ impl Owner {
 
     /// Ends a reference that is held by a text. The text can be redeemed again.
     pub fn end(&self, id: u64) {
-        self.0.admissions.end_where(|held| held.live.id == id);
+        self.0.admissions.end(id);
     }
 
     fn store(&self) -> &dyn Store {
@@ -382,13 +383,18 @@ impl Owner {
             object: kept.id.clone(),
             branch: text.issue().to_owned(),
             key: Some(text.key().to_owned()),
-            caveats: caveats.into_iter().zip(tags[1..].iter().copied()).collect(),
+            limits: caveats
+                .into_iter()
+                .zip(&tags[1..])
+                .map(|(caveat, tag)| Limit::of_text(caveat, *tag))
+                .collect(),
             tags,
             links: Vec::new(),
         };
-        self.0.admissions.check(&by)?;
+        self.0.admissions.check_revoked(&by)?;
+        let room = self.0.admissions.enter(&by)?;
         let cap = self.restore(&kept).await?;
-        self.0.admissions.admit(&cap, by, || {
+        self.0.admissions.admit(&cap, (by, room), || {
             self.kept(text.object())?;
             self.key(&text).map(drop)
         })
@@ -404,6 +410,6 @@ fn record(id: &str) -> String {
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Owner").field("live", &self.live().len()).finish_non_exhaustive()
+        f.debug_struct("Owner").field("live", &self.0.admissions.held()).finish_non_exhaustive()
     }
 }

@@ -27,7 +27,7 @@ pub enum Rule {
     Expiry,
     /// It is not revoked.
     Revoked,
-    /// Only so many counters are kept for what was made from one text or link of the owner's.
+    /// Only so many references are held at a time, and so many counters kept, by what was made from one text or link of the owner's.
     Quota,
     /// A signed document is taken by the owner's verifier: [`Refusal::document`].
     Document,

@@ -10,6 +10,7 @@ use crate::{Cap, Client as _, ErrorKind, Registry, RestorerClient};
 mod documents;
 #[cfg(feature = "redb")]
 mod file;
+mod held;
 #[cfg(feature = "testing")]
 mod lines;
 mod results;
