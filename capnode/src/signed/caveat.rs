@@ -50,6 +50,11 @@ impl Caveat {
         Ok(caveats)
     }
 
+    /// `true` if calls are counted for it.
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self, Self::Rate { .. } | Self::Count(_))
+    }
+
     /// Returns the names of methods, if it is about these.
     pub(crate) fn names(&self) -> Option<&[String]> {
         if let Self::Methods(names) = self { Some(names) } else { None }

@@ -28,7 +28,8 @@ pub enum Rule {
     Target,
     /// There are actions, and none that the parent has not.
     Action,
-    /// A caveat is known here. A link has at most 16, with at most 256 names of methods in all.
+    /// A caveat is known here. A link has at most 16, with at most 256 names of methods in all, and at most 32 of a chain count
+    /// calls.
     Caveat,
     /// A time is in RFC 3339, in UTC, and they follow one another.
     Time,

@@ -9,6 +9,9 @@ use super::time::{Millis, write};
 /// Seconds by which the clocks of owners and holders may differ.
 pub(super) const SKEW: Millis = 300_000;
 
+/// The most caveats of a chain that count calls: the owner reads a counter for each, at each call.
+const COUNTED: usize = 32;
+
 /// Checks every link against its parent, the first against the root of its owner. Signatures are not looked at.
 ///
 /// `longest` is how long a link may live, in milliseconds.
@@ -16,6 +19,10 @@ pub(super) fn check_chain(chain: &Chain<'_>, owner: &str, longest: Millis) -> Re
     let root = target::target_of_root(chain.root);
     let root = root.ok_or_else(|| Rule::Target.broken(format!("`{}` is the root of nothing", chain.root)))?;
     target::segments(&root)?;
+    let counted = chain.links.iter().flat_map(|link| &link.caveats).filter(|caveat| caveat.is_counted());
+    if counted.count() > COUNTED {
+        return Err(Rule::Caveat.broken(format!("more than {COUNTED} count calls")));
+    }
     let (mut controller, mut wider, mut parent) = (owner, root.as_str(), None);
     for (at, link) in chain.links.iter().enumerate() {
         if link.proof.did != controller {

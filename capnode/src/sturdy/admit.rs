@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::counters::Counter;
+use super::counters::{self, Counter};
 use super::limit::Limit;
 use super::mac::Tag;
 use super::present::{Entered, Present};
@@ -245,7 +245,7 @@ impl Admissions {
                     guard.and(self.expires(*end))
                 }
                 Limit::Calls { most, period, tag } => {
-                    counters.push((Counter::new(&by.object, &by.branch, tag, until), *most, *period));
+                    counters.push(Counter::new((&by.object, &by.branch), tag, until, (*most, *period)));
                     guard
                 }
             };
@@ -261,7 +261,7 @@ impl Admissions {
         })
     }
 
-    fn counts(self: &Arc<Self>, id: u64, counters: Vec<(Counter, u64, Option<Duration>)>) -> Guard {
+    fn counts(self: &Arc<Self>, id: u64, counters: Vec<Counter>) -> Guard {
         let this = Arc::downgrade(self);
         policy::authorize(move |_| {
             let this = this.upgrade().ok_or_else(|| refusal("the owner is gone"))?;
@@ -271,13 +271,10 @@ impl Admissions {
             if !lock(&this.held).held.contains_key(&id) {
                 return Err(refusal("the owner has ended it"));
             }
-            // The narrowest first: if it refuses, the wider ones have lost nothing.
-            for (counter, most, period) in counters.iter().rev() {
-                if !counter.count(sweep, *most, *period, now)? {
-                    return Err(refusal(format!("the {most} calls that are allowed have been made")));
-                }
+            match counters::count(&counters, sweep, now)? {
+                Some(most) => Err(refusal(format!("the {most} calls that are allowed have been made"))),
+                None => Ok(()),
             }
-            Ok(())
         })
     }
 }

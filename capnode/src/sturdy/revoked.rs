@@ -32,13 +32,14 @@ pub(super) struct Revocation<'a> {
 }
 
 impl Revocation<'_> {
-    /// Keeps it, and forgets those of links below, which are as good as revoked. Nobody else does so meanwhile.
+    /// Keeps it, and forgets those by holders of links below, which are as good as revoked. Nobody else does so meanwhile.
     pub(super) fn keep(&self, sweep: &mut Sweep, now: u64) -> Result<(), Refusal> {
         sweep.add(now)?;
         let store = sweep.store();
         let path = path(self.tags);
         let mut gone = BTreeSet::new();
-        for by in 0..LINKS {
+        // The owner's own stay: another link by the same name may be below one that is not revoked.
+        for by in 1..LINKS {
             gone.extend(places(store, &format!("{by}/{path}/"))?);
         }
         if self.by > 0 {

@@ -329,6 +329,26 @@ fn the_names_that_a_document_makes_its_owner_compare_are_bounded() {
 }
 
 #[test]
+fn so_many_caveats_of_a_chain_count_calls() {
+    let (mut link, mut holder) = (room(), bob());
+    for at in 0..2 {
+        let next = SecretKey::from_seed(&[at + 10; 32]);
+        let new = Delegation::new(next.public_key(), noon() + DAY);
+        let rate = |_| Caveat::Rate { calls: 2, period: SECOND };
+        let new = (0..16).map(rate).fold(new, Delegation::caveat);
+        (link, holder) = (now(new.delegate(&link, &holder, noon())).unwrap(), next);
+    }
+    let new = |caveat| Delegation::new(carol().public_key(), noon() + DAY).caveat(caveat);
+    assert_eq!(refused(now(new(Caveat::Count(2)).delegate(&link, &holder, noon()))), Rule::Caveat);
+    let whole = now(new(Caveat::ReadOnly).delegate(&link, &holder, noon())).unwrap();
+    assert_eq!(rule(&invoke(whole.tree().clone(), &carol(), ROOM)), None);
+    let forged = forge(whole.tree(), &holder, |document, _| {
+        set(document, "capnode:caveats", json(r#"[{"count":2}]"#));
+    });
+    assert_eq!(rule(&invoke(forged, &carol(), ROOM)), Some(Rule::Caveat));
+}
+
+#[test]
 fn a_link_expires_in_time() {
     let expires = |time: &str| {
         let time = Tree::Text(time.to_owned());

@@ -283,6 +283,21 @@ async fn holders_below_do_not_keep_those_above_from_revoking() {
 }
 
 #[tokio::test]
+async fn a_revocation_by_the_owner_stays_when_a_link_above_is_revoked() {
+    let office = office();
+    // Another link of the name may be below one that is not revoked.
+    revoke(&office, &[1, 2, 3], 0, 3000).unwrap();
+    revoke(&office, &[1, 2, 4], 2, 3000).unwrap();
+    revoke(&office, &[1], 0, 3000).unwrap();
+    let is_revoked = |number| {
+        let mut tag = [0; 32];
+        tag[3] = number;
+        office.place.owner.admissions().is_revoked(&tag).unwrap()
+    };
+    assert_eq!([1, 3, 4].map(is_revoked), [true, true, false]);
+}
+
+#[tokio::test]
 async fn a_link_of_which_another_of_the_name_ends_earlier_stays_revoked() {
     let office = office();
     let links = [[1, 2, 3], [1, 4, 3]];

@@ -104,3 +104,70 @@ fn names_are_kept_as_a_text_has_them_and_those_of_links_with_these() {
     let passed = ["a,b", "c", "a", "b", "say", ""].map(|name| names.has(&links, name));
     assert_eq!(passed, [true, true, false, false, false, false]);
 }
+
+/// A store that counts its writes.
+#[derive(Default)]
+struct Writes(MemoryStore, AtomicUsize);
+
+impl Store for Writes {
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, crate::Error> {
+        self.0.get(name)
+    }
+
+    fn write(&self, changes: &[Change<'_>]) -> Result<(), crate::Error> {
+        self.1.fetch_add(1, Relaxed);
+        self.0.write(changes)
+    }
+
+    fn names(&self, start: &str) -> Result<Vec<String>, crate::Error> {
+        self.0.names(start)
+    }
+}
+
+#[tokio::test]
+async fn all_counters_of_a_call_are_written_at_once() {
+    let store = Arc::new(Writes::default());
+    let restore = |_: &Kept| Ok(NoteClient::new(Paper(vec![])).into());
+    let place = place_of(store.clone(), restore, |builder| builder);
+    let mut text = place.owner.keep("note", b"").unwrap();
+    for _ in 0..16 {
+        text = text.with(&Caveat::Count(9)).unwrap();
+    }
+    let note = place.redeem(&text).await.unwrap();
+    for _ in 0..2 {
+        let before = store.1.load(Relaxed);
+        note.erase().await.unwrap();
+        assert_eq!(store.1.load(Relaxed), before + 1);
+    }
+    assert_eq!(rows(&store.0, "count/"), 16);
+}
+
+#[tokio::test]
+async fn a_call_that_one_counter_refuses_is_counted_by_none() {
+    let place = place(Arc::default());
+    let text = place.owner.keep("note", b"").unwrap();
+    let rate = Caveat::Rate { calls: 1, period: Duration::from_secs(60) };
+    let both = text.with(&rate).and_then(|text| text.with(&Caveat::Count(2))).unwrap();
+    let note = place.redeem(&both).await.unwrap();
+    note.erase().await.unwrap();
+    note.erase().await.unwrap_err();
+    *lock(&place.now) = at(1060);
+    note.erase().await.unwrap();
+    *lock(&place.now) = at(1120);
+    note.erase().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn counters_for_which_there_is_no_room_together_are_not_made() {
+    let store = Arc::new(MemoryStore::default());
+    let place = place(store.clone());
+    let text = place.owner.keep("note", b"").unwrap();
+    for count in 1..=1023 {
+        place.redeem(&text.with(&Caveat::Count(count)).unwrap()).await.unwrap().erase().await.unwrap();
+    }
+    let two = text.with(&Caveat::Count(2000)).and_then(|text| text.with(&Caveat::Count(2000))).unwrap();
+    place.redeem(&two).await.unwrap().erase().await.unwrap_err();
+    assert_eq!(rows(&store, "count/"), 1023);
+    let one = text.with(&Caveat::Count(2000)).unwrap();
+    place.redeem(&one).await.unwrap().erase().await.unwrap();
+}
