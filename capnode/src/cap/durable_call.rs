@@ -16,7 +16,7 @@ use super::payload::PayloadRef;
 use super::promise::result_of;
 use super::request::{Args, CallOptions, Member, Request};
 use super::response::{FirstPoll, Outcome, Reply, Response, ResultSlot, State};
-use super::{Cap, Kind, depth, too_many, too_many_hops};
+use super::{Cap, Kind, depth, too_many};
 use crate::bounds;
 use crate::error::{Error, ErrorKind, Fate};
 use crate::message::{Path, Payload, Text};
@@ -179,9 +179,12 @@ impl Durable {
         };
         self.note_bound(|| present.cap.writes_within().unwrap_or(0));
         let first = waker.map(|waker| FirstPoll { waker, place: None });
-        // It may lead to other slots, by way of promises of the peer.
-        let response = depth::with_hop_limit(|| present.cap.deliver(request, first));
-        Attempt { epoch, waits, response: response.unwrap_or_else(too_many_hops) }
+        let response = match present.cap.as_durable() {
+            // Of the peer's choice, by way of a promise: it may lead to others in turn.
+            Some(_) => present.cap.forward(request.take()),
+            None => present.cap.deliver(request, first),
+        };
+        Attempt { epoch, waits, response }
     }
 
     /// Notes the bound of a message to the peer that lends the present reference.
@@ -252,8 +255,11 @@ impl Durable {
             self.wait(present.epoch, request.args.len())?.stay();
         }
         let copy = flags.keeps.then(|| Again::of(&request)).flatten();
-        let result = depth::with_hop_limit(|| present.cap.pipeline(request));
-        let result = result.unwrap_or_else(|| Cap::broken(too_many()));
+        let result = match present.cap.as_durable() {
+            Some(_) => depth::with_hop_limit(|| present.cap.pipeline(request))
+                .unwrap_or_else(|| Cap::broken(too_many())),
+            None => present.cap.pipeline(request),
+        };
         Ok(match copy {
             Some(copy) => Durable::made(self, copy.kept(), result, present.epoch),
             None => result,
