@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::interface::client::Client;
 use crate::runtime::{self, Instant};
 use crate::signed::{Link, PublicKey, Signer, Verifier};
-use crate::sturdy::documents::prove;
+use crate::sturdy::reference::prove;
 use crate::sturdy::{GatekeeperClient, Signed, Sturdy};
 use crate::transport::Address;
 use crate::transport::address::NOT_PUBLIC;

@@ -5,10 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use super::gatekeeper::GatekeeperClient;
-use super::limit::{Limit, Names};
+use super::limit::{Limit, Names, tag};
 use super::mac::{Secret, Tag, hex, is_same, mac, unhex};
 use super::refusal::{Refusal, Rule};
 use super::store::{Change, Store};
@@ -46,24 +44,6 @@ impl Challenge {
     pub fn check(&self, owner: &PublicKey, origin: &str, nonce: &str) -> Result<(), signed::Refusal> {
         owner.verify(message(origin, nonce, &self.nonce).as_bytes(), &self.signature)
     }
-}
-
-/// Has the peer prove that it is the owner of a key and one of the origins.
-pub(crate) async fn prove(
-    gatekeeper: &GatekeeperClient,
-    owner: &PublicKey,
-    origins: &[String],
-) -> Result<(), Error> {
-    let nonce = hex(&random::bytes::<16>());
-    let challenge = gatekeeper.challenge(&nonce).await.map_err(|error| {
-        let error = Error::from(error);
-        Error::new(error.kind(), format!("the peer has not proved that it is the owner: {error}"))
-    })?;
-    let mut proved = Err(signed::Rule::Target.broken("no origin"));
-    for origin in origins {
-        proved = proved.or_else(|_| challenge.check(owner, origin, &nonce));
-    }
-    Ok(proved?)
 }
 
 fn message(origin: &str, nonce: &str, own: &str) -> String {
@@ -143,17 +123,6 @@ pub(super) fn keep(store: &dyn Store, taken: &Taken) -> Result<(), Error> {
     let mut changes: Vec<Change<'_>> = forgotten.iter().map(|name| (name.as_str(), None)).collect();
     changes.extend([(new.as_str(), Some(&[][..])), (SINCE, Some(&since[..]))]);
     store.write(&changes)
-}
-
-/// Names a link, or a caveat of it, in the store.
-pub(super) fn tag(link: &LinkName, caveat: Option<usize>) -> Tag {
-    let caveat = caveat.map_or(String::new(), |at| at.to_string());
-    let mut hash = Sha256::new();
-    for part in ["capnode link 1", &link.delegator, &link.id, &caveat] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
 }
 
 /// Returns the URL of what is invoked.

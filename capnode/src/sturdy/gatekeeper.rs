@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::time::UNIX_EPOCH;
 
 use super::admit::{Admission, Room};
-use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, limits, result_tag, tag, url};
-use super::limit::Limit;
+use super::documents::{self, Challenge, REDEEM, REVOKE, VERBS, branch, limits, result_tag, url};
+use super::limit::{Limit, tag};
 use super::owner::{Kept, Owner};
 use super::refusal::{Refusal, Rule};
 use super::results::{Place, Waits};

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest as _, Sha256};
+
 use super::caveat::Caveat;
-use super::documents::tag;
 use super::mac::Tag;
-use crate::signed::{self, Step};
+use crate::signed::{self, LinkName, Step};
 
 /// A limit of what is redeemed.
 pub(super) enum Limit {
@@ -99,4 +100,15 @@ impl Names {
             }
         }
     }
+}
+
+/// Names a link, or a caveat of it, in the store.
+pub(super) fn tag(link: &LinkName, caveat: Option<usize>) -> Tag {
+    let caveat = caveat.map_or(String::new(), |at| at.to_string());
+    let mut hash = Sha256::new();
+    for part in ["capnode link 1", &link.delegator, &link.id, &caveat] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }

@@ -72,7 +72,7 @@ mod limit;
 mod mac;
 mod owner;
 mod present;
-mod reference;
+pub(crate) mod reference;
 mod refusal;
 mod results;
 mod revoked;

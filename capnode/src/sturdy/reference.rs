@@ -292,3 +292,21 @@ impl<'de, C> Deserialize<'de> for Signed<C> {
         Link::deserialize(deserializer).map(Self::new)
     }
 }
+
+/// Has the peer prove that it is the owner of a key and one of the origins.
+pub(crate) async fn prove(
+    gatekeeper: &GatekeeperClient,
+    owner: &PublicKey,
+    origins: &[String],
+) -> Result<(), Error> {
+    let nonce = hex(&random::bytes::<16>());
+    let challenge = gatekeeper.challenge(&nonce).await.map_err(|error| {
+        let error = Error::from(error);
+        Error::new(error.kind(), format!("the peer has not proved that it is the owner: {error}"))
+    })?;
+    let mut proved = Err(Rule::Target.broken("no origin"));
+    for origin in origins {
+        proved = proved.or_else(|_| challenge.check(owner, origin, &nonce));
+    }
+    Ok(proved?)
+}

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 use super::admit::Admissions;
-use super::documents::{branch, tag};
+use super::documents::branch;
+use super::limit::tag;
 use super::mac::{Tag, hex};
 use super::present::{Entered, Present};
 use super::refusal::{Refusal, Rule, no_result};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::revoked::Revocation;
 use super::*;
 use crate::signed::{self, Delegation, Invocation, Link, LinkName, SecretKey, Signer as _, Verifier};
-use crate::sturdy::documents;
+use crate::sturdy::limit;
 
 pub(super) const ORIGIN: &str = "https://node.example";
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -316,7 +316,7 @@ async fn a_link_of_which_another_of_the_name_ends_earlier_stays_revoked() {
 #[test]
 fn a_link_is_revoked_and_counted_by_its_delegator_and_its_id() {
     let name = |delegator: &str, id: &str| LinkName { delegator: delegator.to_owned(), id: id.to_owned() };
-    let of = |delegator, id, caveat| documents::tag(&name(delegator, id), caveat);
+    let of = |delegator, id, caveat| limit::tag(&name(delegator, id), caveat);
     let all = [
         of("did:key:a", "urn:1", None),
         // One of the same id, which another has made.
