@@ -240,8 +240,8 @@ impl Link {
         }
     }
 
-    /// Returns `true` if a call that was taken in begins: not in a session that has ended since. One that has drained has told
-    /// its peer that it runs this one.
+    /// Returns `true` if a call that was taken in begins: not in a session that has ended since, unless a drain had begun. Its
+    /// peer was told then which calls run, and this is one of them.
     #[inline]
     fn begins_calls(&self) -> bool {
         !self.ended.load(Ordering::SeqCst) || self.draining.load(Ordering::SeqCst)

@@ -338,7 +338,7 @@ struct Shared {
     state: watch::Sender<LineState>,
     changed: Notify,
     /// The connection that was opened last.
-    link: Mutex<Option<Arc<Link>>>,
+    link: Mutex<Weak<Link>>,
 }
 
 impl Line for Shared {
@@ -347,7 +347,8 @@ impl Line for Shared {
     }
 
     fn is_down(&self) -> bool {
-        lock(&self.link).as_ref().is_some_and(|link| ImportHook::is_leaving(&**link))
+        let link = lock(&self.link).upgrade();
+        link.is_none_or(|link| ImportHook::is_leaving(&*link))
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -469,8 +470,7 @@ impl<C: FromCap + 'static> Keeper<C> {
         let epoch = {
             let slot = self.slot.upgrade()?;
             let epoch = slot.epoch();
-            let former = lock(&self.line.link).replace(connection.link().clone());
-            drop(former);
+            *lock(&self.line.link) = Arc::downgrade(connection.link());
             self.line.state.send_replace(LineState::Up);
             slot.found(epoch, connection.index(), 0);
             epoch

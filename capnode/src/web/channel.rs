@@ -12,7 +12,7 @@ use js_sys::JsString;
 use crate::transport::{Closing, Frame, Outgoing, ReceiveError, Transport};
 
 /// The bytes of frames that one batch has, but for the last of its frames.
-pub(super) const BATCH: usize = 256 << 10;
+const BATCH: usize = 256 << 10;
 
 /// Frames between a connection and a [port](super::port) or WebSocket.
 pub struct Channel {

@@ -1,18 +1,23 @@
-//! What is held by texts, and what that costs their owner.
+//! References that are held by texts, and their cost to the owner.
 
 use super::*;
 use crate::signed::{LinkName, Step};
 use crate::sturdy::limit::{Limit, Names};
 
-#[tokio::test]
-async fn references_are_bounded_for_each_text_that_was_given() {
+/// Returns an owner, and how often it has made an object again.
+fn counting() -> (Place, Arc<AtomicUsize>) {
     let restored = Arc::new(AtomicUsize::new(0));
     let counts = restored.clone();
     let restore = move |_: &Kept| {
         counts.fetch_add(1, Relaxed);
         Ok(NoteClient::new(Paper(vec![])).into())
     };
-    let place = place_of(MemoryStore::default(), restore, |builder| builder);
+    (place_of(MemoryStore::default(), restore, |builder| builder), restored)
+}
+
+#[tokio::test]
+async fn references_are_bounded_for_each_text_that_was_given() {
+    let (place, restored) = counting();
     let text = place.owner.keep("note", b"").unwrap();
     let narrow = |count| text.with(&Caveat::Count(count)).unwrap();
     let mut held = Vec::new();
@@ -48,13 +53,7 @@ async fn references_are_bounded_for_each_text_that_was_given() {
 
 #[tokio::test]
 async fn a_text_that_is_revoked_restores_nothing() {
-    let restored = Arc::new(AtomicUsize::new(0));
-    let counts = restored.clone();
-    let restore = move |_: &Kept| {
-        counts.fetch_add(1, Relaxed);
-        Ok(NoteClient::new(Paper(vec![])).into())
-    };
-    let place = place_of(MemoryStore::default(), restore, |builder| builder);
+    let (place, restored) = counting();
     let text = place.owner.keep("note", b"").unwrap();
     place.owner.revoke(&text).unwrap();
     for text in [text.clone(), text.with(&Caveat::ReadOnly).unwrap()] {
